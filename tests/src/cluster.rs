@@ -1,0 +1,42 @@
+//! Several nodes on one PostgreSQL and one NATS.
+//!
+//! **Invariant:** the nodes differ in address and folder only.
+
+use std::time::Duration;
+
+use crate::{http::Server, nats::Nats, node::Node, postgres::Postgres};
+
+/// Fields are dropped in this order: nodes first, what they stand on after them.
+#[derive(Debug)]
+pub struct Cluster {
+    pub nodes: Vec<Node>,
+    pub nats: Nats,
+    pub postgres: Postgres,
+}
+
+impl Cluster {
+    /// `count` nodes, all of them ready.
+    pub async fn start(count: usize) -> Self {
+        Self::start_with(count, "").await
+    }
+
+    /// As [`Cluster::start`], with more TOML in every node's configuration.
+    pub async fn start_with(count: usize, more: &str) -> Self {
+        let postgres = Postgres::start().await;
+        let nats = Nats::start().await;
+        let nodes = (1..=count)
+            .map(|n| Node::start(&format!("node{n}"), "localhost", &postgres.url(), Some(&nats.url()), more))
+            .collect();
+        let mut cluster = Self { nodes, nats, postgres };
+        for node in &mut cluster.nodes {
+            node.ready(Duration::from_secs(60)).await;
+        }
+        cluster
+    }
+
+    /// A client's view of node `index`, counted from 0.
+    #[must_use]
+    pub fn server(&self, index: usize) -> Server {
+        self.nodes[index].server()
+    }
+}

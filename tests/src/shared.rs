@@ -1,0 +1,62 @@
+//! One quickstart and one two-node cluster that light tests share, each started by the first that asks.
+//!
+//! Tests on a shared server use users and rooms of their own, and break nothing that others need.
+//!
+//! **Invariant:** a shared server is never killed, reconfigured or stopped by a test; the janitor ends it.
+
+use std::{ops::Deref, path::PathBuf};
+
+use tokio::sync::OnceCell;
+
+use crate::{Cluster, Quickstart, Server, process};
+
+static QUICKSTART: OnceCell<Quickstart> = OnceCell::const_new();
+static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+
+/// A shared server, seen from one test. The end of its log is printed when that test fails.
+#[derive(Debug)]
+pub struct Shared {
+    server: Server,
+    logs: Vec<PathBuf>,
+}
+
+impl Deref for Shared {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for log in &self.logs {
+                process::show("shared server", log);
+            }
+        }
+    }
+}
+
+/// The shared quickstart.
+pub async fn server() -> Shared {
+    let quickstart = QUICKSTART.get_or_init(Quickstart::start).await;
+    Shared { server: quickstart.server(), logs: vec![quickstart.log().to_owned()] }
+}
+
+/// The shared quickstart itself, for its folder and command line.
+pub async fn quickstart() -> &'static Quickstart {
+    QUICKSTART.get_or_init(Quickstart::start).await
+}
+
+/// Both nodes of the shared cluster.
+pub async fn nodes() -> (Shared, Shared) {
+    let cluster = cluster().await;
+    let shared = |n: usize| Shared { server: cluster.server(n), logs: vec![cluster.nodes[n].log().to_owned()] };
+    (shared(0), shared(1))
+}
+
+/// The shared cluster itself, for its database.
+pub async fn cluster() -> &'static Cluster {
+    CLUSTER.get_or_init(|| Cluster::start(2)).await
+}

@@ -1,0 +1,84 @@
+//! A room's timeline as a member sees it: syncs, with gaps filled by `/messages`.
+//!
+//! **Invariant:** events stand in the order in which the server shows them, and none is dropped, not even a repeat: judging
+//! is the test's business.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::{
+    http::{seg, text},
+    sync::{ids, list},
+    user::User,
+};
+
+/// Event ids of each room, as one member has seen them so far.
+#[derive(Clone, Debug, Default)]
+pub struct Timelines {
+    rooms: BTreeMap<String, Vec<String>>,
+}
+
+impl Timelines {
+    /// Adds one sync answer; asks `/messages` where a timeline is limited.
+    pub async fn add(&mut self, user: &User, sync: &Value) {
+        let Some(joined) = sync["rooms"]["join"].as_object() else { return };
+        for (room, section) in joined {
+            let timeline = &section["timeline"];
+            let new = ids(&list(&timeline["events"]));
+            let known = self.rooms.entry(room.clone()).or_default();
+            if timeline["limited"] == true {
+                let gap = fill(user, room, &text(&timeline["prev_batch"]), known.last()).await;
+                known.extend(gap);
+            }
+            known.extend(new);
+        }
+    }
+
+    /// What was seen of `room`, oldest first.
+    #[must_use]
+    pub fn of(&self, room: &str) -> &[String] {
+        self.rooms.get(room).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The events between `known` (exclusive) and `from`, oldest first.
+async fn fill(user: &User, room: &str, from: &str, known: Option<&String>) -> Vec<String> {
+    let mut backwards = Vec::new();
+    let mut from = from.to_owned();
+    loop {
+        let page = user.messages(room, &format!("dir=b&limit=100&from={}", seg(&from))).await;
+        for id in ids(&list(&page["chunk"])) {
+            if known == Some(&id) {
+                backwards.reverse();
+                return backwards;
+            }
+            backwards.push(id);
+        }
+        match page["end"].as_str() {
+            Some(end) => end.clone_into(&mut from),
+            None => {
+                backwards.reverse();
+                return backwards;
+            }
+        }
+    }
+}
+
+/// A room's whole history through `/messages`, oldest first.
+pub async fn history(user: &User, room: &str, direction: &str) -> Vec<Value> {
+    let mut events = Vec::new();
+    let mut from = String::new();
+    loop {
+        let page = user.messages(room, &format!("dir={direction}&limit=100{from}")).await;
+        events.extend(list(&page["chunk"]));
+        match page["end"].as_str() {
+            Some(end) => from = format!("&from={}", seg(end)),
+            None => break,
+        }
+    }
+    if direction == "b" {
+        events.reverse();
+    }
+    events
+}
