@@ -1,0 +1,201 @@
+//! The one table of keys: name, default, comment, and how a value gets into [`Config`].
+
+use ruma::{RoomVersionId, ServerName};
+use toml::Value;
+
+use super::{
+    Config, LogFormat, RegistrationMode,
+    value::{address, addresses, boolean, choice, networks, number, path, secret, size, text, url},
+};
+
+/// One setting.
+pub(super) struct Key {
+    /// Dotted, as in the file.
+    pub name: &'static str,
+    /// In TOML.
+    pub default: Default,
+    /// What an operator reads; lines are wrapped by hand.
+    pub comment: &'static str,
+    /// Parses and stores a value; the error reads on after the key's name.
+    pub set: fn(&mut Config, &Value) -> Result<(), String>,
+}
+
+/// What holds when a key is not set.
+pub(super) enum Default {
+    /// This value.
+    Is(&'static str),
+    /// Nothing; the text is an example.
+    Absent(&'static str),
+}
+
+use Default::{Absent, Is};
+
+/// Every key there is, section by section.
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        name: "server_name",
+        default: Absent("\"example.org\""),
+        comment: "The part of user ids after the colon. Written into the database at the first start; can't be changed later.\n\
+                  `roost quickstart` uses \"localhost\" when it is not set.",
+        set: |config, value| {
+            let name = text(value)?;
+            config.server_name = ServerName::parse(&name)
+                .map_err(|_| format!("must be a server name like \"example.org\", not {name:?}"))?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "data_dir",
+        default: Absent("\"/var/lib/roost\""),
+        comment: "Where the private PostgreSQL cluster and media lie.\n\
+                  Not set: /var/lib/roost for root, ~/.local/share/roost otherwise.",
+        set: |config, value| put(&mut config.data_dir, path(value)),
+    },
+    Key {
+        name: "http.listen",
+        default: Is("[\"127.0.0.1:8008\"]"),
+        comment: "Addresses of the client API.",
+        set: |config, value| put(&mut config.http.listen, addresses(value)),
+    },
+    Key {
+        name: "http.public_url",
+        default: Absent("\"https://matrix.example.org\""),
+        comment: "Where clients reach this server. Not set: http:// and the first address of `listen`.",
+        set: |config, value| put(&mut config.http.public_url, url(value).map(Some)),
+    },
+    Key {
+        name: "http.trusted_proxies",
+        default: Is("[]"),
+        comment: "Addresses or networks of reverse proxies whose X-Forwarded-For is believed.",
+        set: |config, value| put(&mut config.http.trusted_proxies, networks(value)),
+    },
+    Key {
+        name: "database.url",
+        default: Absent("\"postgres://roost:password@db.example.org/roost\""),
+        comment: "PostgreSQL 15 or newer. Not set: a private cluster in the data folder, which Roost starts and stops.",
+        set: |config, value| put(&mut config.database.url, database_url(value).map(Some)),
+    },
+    Key {
+        name: "database.max_connections",
+        default: Is("16"),
+        comment: "The most database connections that this node opens for requests.",
+        set: |config, value| put(&mut config.database.max_connections, number(value, 4, 1000)),
+    },
+    Key {
+        name: "nats.url",
+        default: Absent("\"nats://127.0.0.1:4222\""),
+        comment: "The bell between nodes. Not set: this is the only node.",
+        set: |config, value| put(&mut config.nats.url, nats_url(value).map(Some)),
+    },
+    Key {
+        name: "registration.mode",
+        default: Is("\"token\""),
+        comment: "Who may make an account: nobody (\"closed\"), whoever has a token of `roost token add` (\"token\"), anybody (\"open\").",
+        set: |config, value| put(&mut config.registration.mode, choice(value, MODES)),
+    },
+    Key {
+        name: "registration.shared_secret",
+        default: Absent("\"a long random text\""),
+        comment: "Lets deployment tools make accounts through /_synapse/admin/v1/register. Not set: that endpoint is off.",
+        set: |config, value| put(&mut config.registration.shared_secret, secret(value).map(Some)),
+    },
+    Key {
+        name: "rate_limits.enabled",
+        default: Is("true"),
+        comment: "Limits on what one user or address may ask. Off only for tests and benchmarks.",
+        set: |config, value| put(&mut config.rate_limits.enabled, boolean(value)),
+    },
+    Key {
+        name: "presence.enabled",
+        default: Is("true"),
+        comment: "Whether users see who is online.",
+        set: |config, value| put(&mut config.presence.enabled, boolean(value)),
+    },
+    Key {
+        name: "media.max_upload_size",
+        default: Is("\"100M\""),
+        comment: "The largest upload: bytes, or text with a unit.",
+        set: |config, value| put(&mut config.media.max_upload_size, size(value)),
+    },
+    Key {
+        name: "media.path",
+        default: Absent("\"/srv/roost/media\""),
+        comment: "Where uploaded files lie; several nodes name one shared folder. Not set: `media` in the data folder.",
+        set: |config, value| put(&mut config.media.path, path(value).map(Some)),
+    },
+    Key {
+        name: "rooms.default_version",
+        default: Is("\"12\""),
+        comment: "The version of rooms whose creator names none: \"1\" to \"12\".",
+        set: |config, value| put(&mut config.rooms.default_version, room_version(value)),
+    },
+    Key {
+        name: "metrics.listen",
+        default: Absent("\"127.0.0.1:9100\""),
+        comment: "Address of the Prometheus metrics, at /metrics. Not set: none are served.",
+        set: |config, value| put(&mut config.metrics.listen, address(value).map(Some)),
+    },
+    Key {
+        name: "log.format",
+        default: Is("\"text\""),
+        comment: "\"text\" for people, \"json\" for machines; written to standard error.",
+        set: |config, value| put(&mut config.log.format, choice(value, FORMATS)),
+    },
+    Key {
+        name: "log.level",
+        default: Is("\"info\""),
+        comment: "\"error\", \"warn\", \"info\", \"debug\", \"trace\", or by part: \"info,roost::sync=debug\".",
+        set: |config, value| put(&mut config.log.level, log_level(value)),
+    },
+    Key {
+        name: "secrets.key_file",
+        default: Absent("\"/etc/roost/key\""),
+        comment: "A file of 32 random bytes or more (head -c 32 /dev/urandom). When set, the signing key is encrypted with it\n\
+                  in the database; every node needs the same file from then on.",
+        set: |config, value| put(&mut config.secrets.key_file, path(value).map(Some)),
+    },
+];
+
+const MODES: &[(&str, RegistrationMode)] =
+    &[("closed", RegistrationMode::Closed), ("token", RegistrationMode::Token), ("open", RegistrationMode::Open)];
+
+const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+fn put<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *place = value?;
+    Ok(())
+}
+
+/// The value is never repeated in the error: it may hold a password.
+fn database_url(value: &Value) -> Result<super::Secret, String> {
+    let url = secret(value)?;
+    match url.expose().parse::<sqlx::postgres::PgConnectOptions>() {
+        Ok(_) if url.expose().starts_with("postgres") => Ok(url),
+        _ => Err("must be an address like \"postgres://user:password@host/database\"".to_owned()),
+    }
+}
+
+fn nats_url(value: &Value) -> Result<super::Secret, String> {
+    let url = secret(value)?;
+    let known = ["nats://", "tls://", "ws://", "wss://"].iter().any(|scheme| url.expose().starts_with(scheme));
+    if known { Ok(url) } else { Err("must be an address like \"nats://127.0.0.1:4222\"".to_owned()) }
+}
+
+fn room_version(value: &Value) -> Result<RoomVersionId, String> {
+    let text = match value {
+        Value::Integer(number) => number.to_string(),
+        other => text(other)?,
+    };
+    match text.parse::<u8>() {
+        Ok(1..=12) => RoomVersionId::try_from(text.as_str()).map_err(|e| e.to_string()),
+        _ => Err(format!("must be \"1\" to \"12\", not {text:?}")),
+    }
+}
+
+fn log_level(value: &Value) -> Result<String, String> {
+    let text = text(value)?;
+    match text.parse::<tracing_subscriber::filter::Targets>() {
+        Ok(_) => Ok(text),
+        Err(_) => Err(format!("must be a level like \"info\" or \"info,roost::sync=debug\", not {text:?}")),
+    }
+}

@@ -1,0 +1,192 @@
+//! What an operator may set: one table of keys, read from a TOML file and the environment.
+//!
+//! The environment wins over the file, the command line over both. `database.url` is `ROOST_DATABASE__URL` in the
+//! environment; values that are not text are written there as in TOML.
+//!
+//! **Invariant:** no other room reads the configuration file or an environment variable of ours, and no default
+//! stands outside [`keys::KEYS`].
+
+mod error;
+mod keys;
+mod secret;
+mod source;
+mod template;
+mod value;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use ipnet::IpNet;
+use ruma::{OwnedServerName, RoomVersionId};
+
+pub use self::{
+    error::ConfigError,
+    secret::Secret,
+    template::template,
+    value::{LogFormat, RegistrationMode},
+};
+
+/// How the program was started; it decides what an absent `server_name` means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// `roost quickstart`, and commands given `--data-dir`: the name is `localhost` unless set.
+    Quickstart,
+    /// `roost serve` and commands given `--config`: the name must be set.
+    Serve,
+}
+
+/// Every setting, parsed.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The part of user ids and room aliases after the colon; never changes after the first start.
+    pub server_name: OwnedServerName,
+    /// Where the private cluster and media lie.
+    pub data_dir: PathBuf,
+    /// The client and federation API.
+    pub http: Http,
+    /// PostgreSQL.
+    pub database: Database,
+    /// The bell between nodes.
+    pub nats: Nats,
+    /// Who may make an account.
+    pub registration: Registration,
+    /// Limits on what one client may ask.
+    pub rate_limits: RateLimits,
+    /// Who is online.
+    pub presence: Presence,
+    /// Uploaded files.
+    pub media: Media,
+    /// New rooms.
+    pub rooms: Rooms,
+    /// Prometheus.
+    pub metrics: Metrics,
+    /// What is written to standard error.
+    pub log: Log,
+    /// Keys that protect keys.
+    pub secrets: Secrets,
+}
+
+/// `http.*`
+#[derive(Clone, Debug, Default)]
+pub struct Http {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Where clients reach this server, without a trailing slash; absent: derived from the first address.
+    pub public_url: Option<String>,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// `database.*`
+#[derive(Clone, Debug, Default)]
+pub struct Database {
+    /// Absent: the private cluster in the data folder.
+    pub url: Option<Secret>,
+    /// The most connections this node opens for requests.
+    pub max_connections: u32,
+}
+
+/// `nats.*`
+#[derive(Clone, Debug, Default)]
+pub struct Nats {
+    /// Absent: one node, with an in-process bell.
+    pub url: Option<Secret>,
+}
+
+/// `registration.*`
+#[derive(Clone, Debug, Default)]
+pub struct Registration {
+    /// Who may register.
+    pub mode: RegistrationMode,
+    /// For `/_synapse/admin/v1/register`, which deployment tools use; absent: that endpoint is off.
+    pub shared_secret: Option<Secret>,
+}
+
+/// `rate_limits.*`
+#[derive(Clone, Debug, Default)]
+pub struct RateLimits {
+    /// Off only for tests and benchmarks.
+    pub enabled: bool,
+}
+
+/// `presence.*`
+#[derive(Clone, Debug, Default)]
+pub struct Presence {
+    /// Whether presence is kept and shown.
+    pub enabled: bool,
+}
+
+/// `media.*`
+#[derive(Clone, Debug, Default)]
+pub struct Media {
+    /// The largest upload, in bytes.
+    pub max_upload_size: u64,
+    /// Where files lie; absent: `media` in the data folder.
+    pub path: Option<PathBuf>,
+}
+
+/// `rooms.*`
+#[derive(Clone, Debug)]
+pub struct Rooms {
+    /// The version of rooms whose creator names none.
+    pub default_version: RoomVersionId,
+}
+
+/// `metrics.*`
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    /// Absent: no metrics are served.
+    pub listen: Option<SocketAddr>,
+}
+
+/// `log.*`
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// Lines for people or for machines.
+    pub format: LogFormat,
+    /// A level, or directives like `info,roost::sync=debug`.
+    pub level: String,
+}
+
+/// `secrets.*`
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    /// A file of at least 32 random bytes under which the signing key is encrypted in the database.
+    pub key_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads `file` if given, then the process's environment.
+    ///
+    /// # Errors
+    /// Names the key, where it was set, and what is wrong with it.
+    pub fn load(purpose: Purpose, file: Option<&Path>, data_dir: Option<&Path>) -> Result<Self, ConfigError> {
+        let text = match file {
+            Some(path) => Some((path, read(path)?)),
+            None => None,
+        };
+        let text = text.as_ref().map(|(path, text)| (*path, text.as_str()));
+        Self::parse(purpose, text, std::env::vars_os(), data_dir)
+    }
+
+    /// Where uploaded files lie.
+    pub fn media_path(&self) -> PathBuf {
+        self.media.path.clone().unwrap_or_else(|| self.data_dir.join("media"))
+    }
+
+    /// Where clients reach this server, without a trailing slash.
+    pub fn public_url(&self) -> String {
+        match (&self.http.public_url, self.http.listen.first()) {
+            (Some(url), _) => url.clone(),
+            (None, Some(address)) if address.ip().is_unspecified() => format!("http://127.0.0.1:{}", address.port()),
+            (None, Some(address)) => format!("http://{address}"),
+            (None, None) => "http://127.0.0.1:8008".to_owned(),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })
+}

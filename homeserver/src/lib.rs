@@ -1,0 +1,14 @@
+//! Roost: a Matrix homeserver.
+//!
+//! One rank may use the ranks below it, never one above nor one beside it (`tests/tests/house.rs` reads the imports):
+//!
+//! `cli · app → http → admin → account · inbound → sync · push · appservice · outbound · oauth · media → keys · rooms ·
+//! presence → users → log → storage · bell`; `config`, `metrics` and `postgres` are leaves that any rank may use.
+//!
+//! **Invariant:** nothing stands here but this table of contents.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
+
+pub mod config;
+pub mod postgres;

@@ -1,0 +1,202 @@
+//! One running PostgreSQL: started by us, or found running and adopted.
+
+use std::{
+    fs::{self, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::{process::Child, time::sleep};
+
+use super::{ClusterError, account::Account, folders::Folders, installation::Installation, settings};
+
+/// Replaying a full WAL on a slow disk takes this long at worst.
+const START_PATIENCE: Duration = Duration::from_secs(120);
+/// An orphan that answers nothing for so long is stopped.
+const ORPHAN_PATIENCE: Duration = Duration::from_secs(5);
+/// The log is started anew beyond this.
+const LOG_LIMIT: u64 = 16 << 20;
+
+/// What it takes to start this cluster again.
+#[derive(Clone, Debug)]
+pub(super) struct Recipe {
+    pub folders: Folders,
+    pub account: Account,
+    pub postgres: Installation,
+    pub arguments: Vec<String>,
+    pub connect: PgConnectOptions,
+}
+
+/// A PostgreSQL that answered.
+#[derive(Debug)]
+pub(super) struct Postmaster {
+    pid: Pid,
+    /// `None` when another process started it.
+    child: Option<Child>,
+}
+
+impl Recipe {
+    /// Adopts a cluster that runs with our settings, else starts one; returns when it answers.
+    pub async fn start(&self) -> Result<Postmaster, ClusterError> {
+        let deadline = Instant::now() + START_PATIENCE;
+        if let Some(adopted) = self.adopt(deadline).await? {
+            return Ok(adopted);
+        }
+        loop {
+            let mut child = self.spawn()?;
+            let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+            loop {
+                if answers(&self.connect).await {
+                    let pid = pid.ok_or_else(|| self.silent())?;
+                    return Ok(Postmaster { pid, child: Some(child) });
+                }
+                if let Ok(Some(_)) = child.try_wait() {
+                    break;
+                }
+                if Instant::now() > deadline {
+                    return Err(self.silent());
+                }
+                sleep(Duration::from_millis(15)).await;
+            }
+            let tail = tail(&self.folders.log);
+            // Backends of a killed postmaster notice its death within moments.
+            if !tail.contains("pre-existing shared memory block") || Instant::now() > deadline {
+                return Err(ClusterError::DidNotStart { log: self.folders.log.clone(), tail });
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn adopt(&self, deadline: Instant) -> Result<Option<Postmaster>, ClusterError> {
+        let Some(pid) = running_pid(&self.folders.cluster) else { return Ok(None) };
+        let opts = fs::read_to_string(self.folders.cluster.join("postmaster.opts")).unwrap_or_default();
+        let ours = opts.trim_end() == settings::recorded(&self.postgres.program("postgres"), &self.arguments);
+        let asked = Instant::now();
+        while ours && alive(pid) && asked.elapsed() < ORPHAN_PATIENCE {
+            if answers(&self.connect).await {
+                tracing::info!(pid = pid.as_raw(), "adopted the PostgreSQL that an earlier process left running");
+                return Ok(Some(Postmaster { pid, child: None }));
+            }
+            sleep(Duration::from_millis(15)).await;
+        }
+        tracing::info!(pid = pid.as_raw(), "restarting the PostgreSQL that an earlier process left running");
+        let mut signal = Signal::SIGINT;
+        while alive(pid) {
+            send(pid, signal);
+            if Instant::now() > deadline {
+                return Err(self.silent());
+            }
+            wait_gone(pid, ORPHAN_PATIENCE * 2).await;
+            signal = Signal::SIGQUIT;
+        }
+        Ok(None)
+    }
+
+    fn spawn(&self) -> Result<Child, ClusterError> {
+        self.folders.prepare_socket(&self.account)?;
+        let log = &self.folders.log;
+        if fs::metadata(log).is_ok_and(|m| m.len() > LOG_LIMIT) {
+            fs::rename(log, log.with_extension("log.old")).map_err(ClusterError::io("can't move", log))?;
+        }
+        let out = OpenOptions::new().append(true).create(true).mode(0o600).open(log);
+        let out = out.map_err(ClusterError::io("can't open", log))?;
+        let err = out.try_clone().map_err(ClusterError::io("can't open", log))?;
+        self.account
+            .command(&self.postgres.program("postgres"))
+            .args(&self.arguments)
+            .stdout(Stdio::from(out))
+            .stderr(Stdio::from(err))
+            .spawn()
+            .map_err(ClusterError::io("can't run postgres for", &self.folders.cluster))
+    }
+
+    fn silent(&self) -> ClusterError {
+        ClusterError::Silent { socket: self.folders.socket.clone(), log: self.folders.log.clone() }
+    }
+}
+
+impl Postmaster {
+    /// Returns when it has ended, for whatever reason.
+    pub async fn ended(&mut self) {
+        match &mut self.child {
+            Some(child) => {
+                if let Err(error) = child.wait().await {
+                    tracing::error!(%error, "can't wait for PostgreSQL");
+                    wait_gone(self.pid, Duration::MAX).await;
+                }
+            }
+            None => wait_gone(self.pid, Duration::MAX).await,
+        }
+    }
+
+    /// Asks for a fast shutdown: running statements are cancelled, committed ones are already on disk.
+    pub fn interrupt(&self) {
+        send(self.pid, Signal::SIGINT);
+    }
+}
+
+/// Whether it takes connections.
+pub(super) async fn answers(connect: &PgConnectOptions) -> bool {
+    match PgConnection::connect_with(connect).await {
+        Ok(connection) => connection.close().await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+/// The postmaster that runs on this cluster; a stale pid file whose number is another program's now is removed.
+pub(super) fn running_pid(cluster: &Path) -> Option<Pid> {
+    let file = cluster.join("postmaster.pid");
+    let pid =
+        Pid::from_raw(fs::read_to_string(&file).ok()?.lines().next()?.trim().parse().ok().filter(|pid| *pid > 1)?);
+    if !alive(pid) {
+        return None;
+    }
+    // A postmaster's working directory is its cluster. Where the system can't tell, the number is believed.
+    match fs::read_link(format!("/proc/{pid}/cwd")) {
+        Ok(folder) if folder != cluster => {
+            if let Err(error) = fs::remove_file(&file) {
+                tracing::warn!(path = %file.display(), %error, "can't remove a stale pid file");
+            }
+            None
+        }
+        _ => Some(pid),
+    }
+}
+
+fn alive(pid: Pid) -> bool {
+    let zombie = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+    };
+    kill(pid, None) != Err(Errno::ESRCH) && !zombie()
+}
+
+fn send(pid: Pid, signal: Signal) {
+    match kill(pid, signal) {
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(error) => tracing::warn!(pid = pid.as_raw(), %error, "can't signal PostgreSQL"),
+    }
+}
+
+async fn wait_gone(pid: Pid, patience: Duration) {
+    let asked = Instant::now();
+    while alive(pid) && asked.elapsed() < patience {
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The last lines of the log, for an error message.
+fn tail(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(5)..].join("\n")
+}
