@@ -1,0 +1,24 @@
+//! What handlers can reach: `State<Rooms>`, `State<Users>` and so on are taken out of [`Api`].
+
+use crate::log::Log;
+
+/// The domain rooms, each cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    pub log: Log,
+}
+
+/// One line a room: lets a handler ask for exactly what it uses.
+macro_rules! reachable {
+    ($($field:ident: $kind:ty),* $(,)?) => {
+        $(impl axum::extract::FromRef<Api> for $kind {
+            fn from_ref(api: &Api) -> Self {
+                api.$field.clone()
+            }
+        })*
+    };
+}
+
+reachable! {
+    log: Log,
+}

@@ -1,0 +1,179 @@
+//! Parsing at the edge: what comes out of here is well-formed, and what is not gets the protocol's code.
+
+use std::sync::Arc;
+
+use axum::{
+    RequestExt,
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request, rejection::BytesRejection},
+    http::{StatusCode, header::CONTENT_TYPE, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::ApiError;
+
+/// How deep a body may nest.
+const MAX_DEPTH: usize = 100;
+
+/// A JSON body that must be there, and a JSON response.
+///
+/// Strings with U+0000 are refused: what may hold them (event contents, account data) is a [`RawObject`].
+#[derive(Debug, Clone, Copy)]
+pub struct Json<T>(pub T);
+
+/// A JSON body that may be missing or empty: then it is `{}`.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionalJson<T>(pub T);
+
+/// A body that is any JSON object, as the client wrote it. Event contents and other people's data travel as this.
+#[derive(Debug, Clone)]
+pub struct RawObject(pub Arc<str>);
+
+/// Path parameters, percent-decoded and typed.
+#[derive(Debug, Clone, Copy)]
+pub struct Path<T>(pub T);
+
+/// Query parameters.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<T>(pub T);
+
+async fn body<S>(request: Request) -> Result<Bytes, ApiError> {
+    let (parts, body) = request.with_limited_body().into_parts();
+    Bytes::from_request(Request::from_parts(parts, body), &()).await.map_err(|rejection| match rejection {
+        BytesRejection::FailedToBufferBody(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::too_large("The request's body is larger than this endpoint takes.")
+        }
+        _ => ApiError::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", "The request's body ended before it was complete."),
+    })
+}
+
+/// Bounds the nesting and refuses lone surrogates and text that is not UTF-8, with the right code, before serde sees it.
+fn check(bytes: &[u8]) -> Result<&str, ApiError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| ApiError::not_json("The request's body is not UTF-8."))?;
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return Err(ApiError::bad_json(format!(
+                        "The request's body nests deeper than {MAX_DEPTH} levels."
+                    )));
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(text)
+}
+
+fn json_error(error: &serde_json::Error) -> ApiError {
+    use serde_json::error::Category;
+    match error.classify() {
+        Category::Data => ApiError::bad_json(format!("The request's body does not fit this endpoint: {error}.")),
+        _ => ApiError::not_json(format!("The request's body is not JSON: {error}.")),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let text = check(bytes)?;
+    // The whole text first: a wrong type early must not hide that the rest is no JSON at all.
+    let _whole: serde::de::IgnoredAny = serde_json::from_str(text).map_err(|e| json_error(&e))?;
+    if text.contains("\\u0000") {
+        return Err(ApiError::bad_json("The request's body holds the character U+0000, which is not allowed here."));
+    }
+    serde_json::from_str(text).map_err(|e| json_error(&e))
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let bytes = body::<S>(request).await?;
+        if bytes.is_empty() {
+            return Err(ApiError::not_json("The request needs a JSON body."));
+        }
+        parse(&bytes).map(Json)
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let bytes = body::<S>(request).await?;
+        parse(if bytes.is_empty() { b"{}" } else { &bytes }).map(OptionalJson)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for RawObject {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let bytes = body::<S>(request).await?;
+        let text = check(&bytes)?;
+        // A map of raw values: checks the syntax of everything, lone surrogates included, without building it.
+        let _: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|e| json_error(&e))?;
+        Ok(Self(text.trim().into()))
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(bytes) => ([(CONTENT_TYPE, "application/json")], bytes).into_response(),
+            Err(error) => ApiError::internal(error).into_response(),
+        }
+    }
+}
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        if parts.uri.path().contains("%00") {
+            return Err(ApiError::invalid_param("The path holds the character U+0000, which no identifier may."));
+        }
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(path) => Ok(Self(path.0)),
+            Err(rejection) => {
+                Err(ApiError::invalid_param(format!("The path is not valid: {}.", rejection.body_text())))
+            }
+        }
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let text = parts.uri.query().unwrap_or_default();
+        if text.contains("%00") {
+            return Err(ApiError::invalid_param("The query holds the character U+0000, which no parameter may."));
+        }
+        match axum::extract::Query::<T>::from_request_parts(parts, state).await {
+            Ok(query) => Ok(Self(query.0)),
+            Err(rejection) => {
+                let text = rejection.body_text();
+                let message = format!("The query does not fit this endpoint: {text}.");
+                if text.contains("missing field") {
+                    Err(ApiError::missing_param(message))
+                } else {
+                    Err(ApiError::invalid_param(message))
+                }
+            }
+        }
+    }
+}

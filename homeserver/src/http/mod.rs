@@ -1,0 +1,24 @@
+//! HTTP: the only room that knows axum and the protocol's error codes. Files mirror the URL tree; a handler parses, calls
+//! one domain function and renders.
+//!
+//! **Invariant:** no SQL, no decision that the protocol makes, no state besides what [`Api`] names.
+
+mod api;
+mod error;
+mod extract;
+mod routes;
+
+pub use api::Api;
+pub use error::ApiError;
+pub use extract::{Json, OptionalJson, Path, Query, RawObject};
+pub use routes::{Route, Routes};
+
+/// Every route of the server, with its handler.
+pub fn routes() -> Routes {
+    Routes::default()
+}
+
+/// The service that answers requests.
+pub fn router(api: Api) -> axum::Router {
+    routes().into_router(api)
+}

@@ -1,0 +1,210 @@
+//! Seeing the whole log, in order: own commits, other nodes' rings, and what was missed, read back from the database.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sqlx::postgres::PgListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{Log, Slice};
+use crate::{
+    bell::Topic,
+    storage::{self, Pos},
+};
+
+/// The channel on which the command line says that it wrote.
+pub const CHANNEL: &str = "roost";
+/// How old a look at the newest slice may be when something is answered from a cache.
+const STALENESS: Duration = Duration::from_secs(1);
+/// How often the database is asked while the bell is down.
+const WHILE_DOWN: Duration = Duration::from_millis(50);
+/// How often it is asked otherwise, in case that a ring was lost on an idle server.
+const WHILE_UP: Duration = Duration::from_secs(20);
+/// How long a gap may wait for its ring.
+const GAP: Duration = Duration::from_millis(10);
+
+pub(super) struct State {
+    watermark: AtomicI64,
+    generation: AtomicI64,
+    /// Slices beyond a gap, by first position.
+    early: Mutex<BTreeMap<Pos, Slice>>,
+    /// When the newest slice was last looked for; its lock lets one look at a time.
+    looked: tokio::sync::Mutex<Instant>,
+    looked_ms: AtomicI64,
+    epoch: Instant,
+    gap: Notify,
+}
+
+impl State {
+    pub(super) fn new(newest: Pos, generation: i64) -> Self {
+        let now = Instant::now();
+        Self {
+            watermark: AtomicI64::new(newest.0),
+            generation: AtomicI64::new(generation),
+            early: Mutex::new(BTreeMap::new()),
+            looked: tokio::sync::Mutex::new(now),
+            looked_ms: AtomicI64::new(0),
+            epoch: now,
+            gap: Notify::new(),
+        }
+    }
+
+    pub(super) fn watermark(&self) -> Pos {
+        Pos(self.watermark.load(Ordering::Acquire))
+    }
+
+    pub(super) fn generation(&self) -> i64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    fn millis(&self, at: Instant) -> i64 {
+        i64::try_from(at.saturating_duration_since(self.epoch).as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Log {
+    /// Takes in a slice: applies it if it is the next one, keeps it if it lies beyond a gap.
+    pub(super) fn receive(&self, slice: Slice) {
+        let state = &self.0.follow;
+        let mut early = state.early.lock().unwrap_or_else(PoisonError::into_inner);
+        if slice.last <= state.watermark() {
+            return;
+        }
+        early.insert(slice.first, slice);
+        while let Some(entry) = early.first_entry() {
+            let watermark = state.watermark();
+            if entry.key().0 > watermark.0 + 1 {
+                state.gap.notify_one();
+                break;
+            }
+            let slice = entry.remove();
+            if slice.last > watermark {
+                self.apply(&slice);
+            }
+        }
+    }
+
+    fn apply(&self, slice: &Slice) {
+        let own = slice.writer == self.0.writer;
+        for cache in &self.0.caches {
+            cache.apply(slice, own);
+        }
+        self.0.hub.remember(slice);
+        let state = &self.0.follow;
+        state.generation.store(slice.generation, Ordering::Release);
+        state.watermark.store(slice.last.0, Ordering::Release);
+        self.0.hub.wake(&slice.rooms, &slice.users);
+    }
+}
+
+pub(super) async fn fresh(log: &Log) -> storage::Result<()> {
+    let state = &log.0.follow;
+    let recent = |at: i64| state.millis(Instant::now()) - at < i64::try_from(STALENESS.as_millis()).unwrap_or(i64::MAX);
+    if recent(state.looked_ms.load(Ordering::Acquire)) {
+        return Ok(());
+    }
+    let mut looked = state.looked.lock().await;
+    // Whoever held the lock has just looked.
+    if recent(state.looked_ms.load(Ordering::Acquire)) {
+        return Ok(());
+    }
+    let start = Instant::now();
+    read_missed(log).await?;
+    *looked = start;
+    state.looked_ms.store(state.millis(start), Ordering::Release);
+    Ok(())
+}
+
+pub(super) async fn catch_up(log: &Log) -> storage::Result<()> {
+    let state = &log.0.follow;
+    let mut looked = state.looked.lock().await;
+    let start = Instant::now();
+    read_missed(log).await?;
+    *looked = start;
+    state.looked_ms.store(state.millis(start), Ordering::Release);
+    Ok(())
+}
+
+async fn read_missed(log: &Log) -> storage::Result<()> {
+    loop {
+        let rows = storage::slice::after(&log.0.pool, log.watermark()).await?;
+        let more = rows.len() == 1000;
+        for row in rows {
+            log.receive(row.into());
+        }
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+/// Follows the other nodes until `shutdown`.
+pub(super) async fn run(log: Log, shutdown: CancellationToken) {
+    let mut bell = log.0.bell.clone();
+    let mut slices = bell.listen(Topic::Slice);
+    let mut heartbeats = bell.listen(Topic::Heartbeat);
+    let outside = Notify::new();
+    let listen = listen(&log, &outside);
+    tokio::pin!(listen);
+    let mut beat = tokio::time::interval(STALENESS);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let pause = if bell.is_up() { WHILE_UP } else { WHILE_DOWN };
+        let due = tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = &mut listen => return,
+            Some(ring) = slices.recv() => {
+                match serde_json::from_slice::<Slice>(&ring) {
+                    Ok(slice) if slice.writer != log.0.writer => log.receive(slice),
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(%error, "a ring that this version can't read"),
+                }
+                false
+            }
+            Some(ring) = heartbeats.recv() => {
+                std::str::from_utf8(&ring).ok().and_then(|text| text.parse().ok()).is_some_and(|pos: i64| pos > log.watermark().0)
+            }
+            _ = beat.tick(), if bell.is_shared() => {
+                bell.ring(Topic::Heartbeat, log.watermark().0.to_string().into()).await;
+                false
+            }
+            () = bell.came_up() => true,
+            () = outside.notified() => true,
+            () = log.0.follow.gap.notified() => {
+                tokio::time::sleep(GAP).await;
+                true
+            }
+            () = tokio::time::sleep(pause) => true,
+        };
+        if due && let Err(error) = catch_up(&log).await {
+            tracing::warn!(%error, "can't read the log");
+            tokio::time::sleep(WHILE_DOWN).await;
+        }
+    }
+}
+
+/// Hears the command line's commits; notes each in `outside`. Never ends.
+async fn listen(log: &Log, outside: &Notify) {
+    loop {
+        let heard = async {
+            let mut listener = PgListener::connect_with(&log.0.pool).await?;
+            listener.listen(CHANNEL).await?;
+            loop {
+                outside.notify_one();
+                listener.recv().await?;
+            }
+        };
+        let result: Result<(), sqlx::Error> = heard.await;
+        if let Err(error) = result {
+            tracing::debug!(%error, "the listening connection was lost");
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}

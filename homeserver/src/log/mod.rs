@@ -1,0 +1,220 @@
+//! The one log: group commit, positions, and what every node has seen of them.
+//!
+//! A request hands its writes to [`Log`] and waits; one task a node commits what has gathered, in one call. What was
+//! committed comes back as [`Slice`]s, in order, from this node and from the others: first to the caches ([`Apply`]),
+//! then the watermark rises, then the long-polls that care are woken.
+//!
+//! **Invariant:** nothing else gives out positions, and nothing is answered from a cache that may be over a second behind.
+
+mod committer;
+mod follow;
+mod hub;
+mod numbers;
+mod slice;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+pub use committer::Submitted;
+pub use hub::{Changes, Watch};
+pub use numbers::Taken;
+pub use slice::{Apply, LogEvent, Notice, Slice};
+use sqlx::{PgPool, postgres::PgConnectOptions};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    bell::Bell,
+    storage::{
+        self, Pos, RoomNr, UserNr,
+        commit::{AccountDataWrite, ReceiptWrite, RoomWrite, ToDeviceWrite},
+    },
+};
+
+/// Why something was not committed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The database did not answer in time. Whether it committed is unknown: repeat under the same transaction ID.
+    #[error("the database is not reachable")]
+    Unavailable,
+    /// More is waiting to be committed than this node takes on.
+    #[error("too much is waiting to be written")]
+    Overloaded,
+    /// The database refused exactly this item.
+    #[error("the database refused the write: {0}")]
+    Refused(Arc<str>),
+    /// The node is going down.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+/// Writes that need no room's head. One commit covers them all.
+#[derive(Debug, Clone, Default)]
+pub struct Writes {
+    pub receipts: Vec<ReceiptWrite>,
+    pub account_data: Vec<AccountDataWrite>,
+    pub to_device: Vec<ToDeviceWrite>,
+    /// Users whose device lists changed. Name the rooms that they are joined to in `wake_rooms`.
+    pub device_changes: Vec<UserNr>,
+    pub wake_rooms: Vec<RoomNr>,
+    pub wake_users: Vec<UserNr>,
+    /// What the caches of all nodes must drop.
+    pub notices: Vec<Notice>,
+}
+
+/// How the log is set up.
+pub struct Options {
+    pub pool: PgPool,
+    pub connect: PgConnectOptions,
+    pub bell: Bell,
+    /// Caches that follow the log, in the order in which they are told.
+    pub caches: Vec<Arc<dyn Apply>>,
+    /// Ends the node's tasks. The committer first commits what is queued.
+    pub shutdown: CancellationToken,
+    pub tasks: TaskTracker,
+}
+
+/// The node's end of the log. Cheap to clone.
+#[derive(Clone)]
+pub struct Log(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    bell: Bell,
+    caches: Vec<Arc<dyn Apply>>,
+    hub: hub::Hub,
+    follow: follow::State,
+    queue: mpsc::UnboundedSender<committer::Job>,
+    queued: AtomicUsize,
+    numbers: numbers::Numbers,
+    /// Names this process among the writers: the first number of a block that is its alone.
+    writer: i64,
+}
+
+/// What waits for the next commit at most; more is refused.
+const QUEUE_LIMIT: usize = 20_000;
+
+impl Log {
+    /// Reads where the log stands and starts the node's tasks: the committer, and the follower of other nodes.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn start(options: Options) -> storage::Result<Self> {
+        let (newest, generation) = storage::slice::newest(&options.pool).await?;
+        let writer = storage::slice::number_block(&options.pool).await?;
+        let (queue, jobs) = mpsc::unbounded_channel();
+        let log = Self(Arc::new(Inner {
+            numbers: numbers::Numbers::new(options.pool.clone()),
+            pool: options.pool,
+            bell: options.bell,
+            caches: options.caches,
+            hub: hub::Hub::new(newest),
+            follow: follow::State::new(newest, generation),
+            queue,
+            queued: AtomicUsize::new(0),
+            writer,
+        }));
+        options.tasks.spawn(committer::run(log.clone(), options.connect, jobs, options.shutdown.clone()));
+        options.tasks.spawn(follow::run(log.clone(), options.shutdown));
+        Ok(log)
+    }
+
+    /// Queues events for the next commit, behind what was submitted before. Call it under the room's lock, so that the
+    /// order of submission is the order in which the events were built.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`], [`Error::ShuttingDown`]: nothing was queued.
+    pub fn submit(&self, write: RoomWrite) -> Result<Pending<Submitted>, Error> {
+        let (answer, pending) = oneshot::channel();
+        self.enqueue(committer::Job::Room { write, answer })?;
+        Ok(Pending(pending))
+    }
+
+    /// Commits what needs no room's head and returns the position of the commit's end.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn write(&self, writes: Writes) -> Result<Pos, Error> {
+        let (answer, pending) = oneshot::channel();
+        self.enqueue(committer::Job::Writes { writes, answer })?;
+        Pending(pending).outcome().await
+    }
+
+    fn enqueue(&self, job: committer::Job) -> Result<(), Error> {
+        if self.0.queued.fetch_add(1, Ordering::Relaxed) >= QUEUE_LIMIT {
+            self.0.queued.fetch_sub(1, Ordering::Relaxed);
+            return Err(Error::Overloaded);
+        }
+        self.0.queue.send(job).map_err(|_| Error::ShuttingDown)
+    }
+
+    /// Takes `count` fresh numbers for rooms, events and frames.
+    ///
+    /// # Errors
+    /// The database's own, when a new block is due.
+    pub async fn numbers(&self, count: usize) -> storage::Result<Taken> {
+        self.0.numbers.take(count).await
+    }
+
+    /// How far this node has seen the log. What a sync reads is bounded by it.
+    pub fn watermark(&self) -> Pos {
+        self.0.follow.watermark()
+    }
+
+    /// The log's generation: a failover or a restore starts a new one.
+    pub fn generation(&self) -> i64 {
+        self.0.follow.generation()
+    }
+
+    /// Returns when this node has seen all that was committed up to a second ago. Await it before answering from a cache.
+    ///
+    /// # Errors
+    /// The database's own, when a look is due.
+    pub async fn fresh(&self) -> storage::Result<()> {
+        follow::fresh(self).await
+    }
+
+    /// Returns when this node has seen `pos`.
+    ///
+    /// # Errors
+    /// The database's own. A position that nobody has committed is no error: the watermark stays below it.
+    pub async fn reach(&self, pos: Pos) -> storage::Result<()> {
+        if self.watermark() < pos { follow::catch_up(self).await } else { Ok(()) }
+    }
+
+    /// Registers a long-poll of `user`: woken when one of `rooms` or the user is touched. Register first, read then, and
+    /// wait last, so that nothing is missed between.
+    pub fn watch(&self, user: UserNr, rooms: &Arc<[RoomNr]>) -> Watch {
+        self.0.hub.watch(user, rooms)
+    }
+
+    /// What was touched after `since`, from memory.
+    pub fn changes(&self, user: UserNr, rooms: &[RoomNr], since: Pos) -> Changes {
+        self.0.hub.changes(user, rooms, since)
+    }
+
+    /// Wakes the long-polls that watch `rooms` or `users` for what has no position (typing, presence).
+    pub fn wake(&self, rooms: &[RoomNr], users: &[UserNr]) {
+        self.0.hub.wake(rooms, users);
+    }
+
+    /// Long-polls registered on this node, and writes waiting for the committer: for metrics.
+    pub fn load(&self) -> (usize, usize) {
+        (self.0.hub.watches(), self.0.queued.load(Ordering::Relaxed))
+    }
+}
+
+/// The answer to a submitted write, to be had when its commit is on disk.
+pub struct Pending<T>(oneshot::Receiver<Result<T, Error>>);
+
+impl<T> Pending<T> {
+    /// Waits for the commit.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn outcome(self) -> Result<T, Error> {
+        self.0.await.unwrap_or(Err(Error::ShuttingDown))
+    }
+}

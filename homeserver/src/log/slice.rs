@@ -1,0 +1,96 @@
+//! What one commit touched, as nodes tell each other.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::storage::{DeviceNr, EventNr, FrameNr, Membership, Pos, RoomNr, Sym, UserNr, slice::Row};
+
+/// A commit: the positions `first..=last` and what they touched.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Slice {
+    pub generation: i64,
+    pub first: Pos,
+    pub last: Pos,
+    /// The process that committed it.
+    pub writer: i64,
+    pub rooms: Vec<RoomNr>,
+    pub users: Vec<UserNr>,
+    pub notices: Vec<Notice>,
+    /// The events, where the slice came by the bell or from this node; `None` where it was read back from the database.
+    pub events: Option<Vec<Arc<LogEvent>>>,
+}
+
+/// An event with its places.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LogEvent {
+    pub pos: Pos,
+    pub ord: i64,
+    pub room: RoomNr,
+    pub nr: EventNr,
+    pub id: Arc<str>,
+    pub kind: Sym,
+    pub sender: Sym,
+    pub state_key: Option<Sym>,
+    pub ts: i64,
+    /// The room's state after it.
+    pub frame: FrameNr,
+    pub replaces: Option<EventNr>,
+    pub membership: Option<Membership>,
+    /// As it goes over federation.
+    pub json: Arc<str>,
+    /// The sending device and the client's transaction ID, where a client sent it.
+    pub txn: Option<(DeviceNr, Arc<str>)>,
+    /// What it redacts.
+    pub redacts: Option<EventNr>,
+}
+
+/// What caches must drop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Notice {
+    /// The account, its devices, tokens or profile.
+    User(UserNr),
+    /// The room beyond its events: aliases, directory, a purge.
+    Room(RoomNr),
+}
+
+impl Notice {
+    pub(super) fn to_text(self) -> String {
+        match self {
+            Self::User(nr) => format!("user:{}", nr.0),
+            Self::Room(nr) => format!("room:{}", nr.0),
+        }
+    }
+
+    /// Unknown words come from newer nodes and mean nothing here.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (word, nr) = text.split_once(':')?;
+        match word {
+            "user" => nr.parse().ok().map(|nr| Self::User(Sym(nr))),
+            "room" => nr.parse().ok().map(|nr| Self::Room(RoomNr(nr))),
+            _ => None,
+        }
+    }
+}
+
+impl From<Row> for Slice {
+    fn from(row: Row) -> Self {
+        Self {
+            generation: row.generation,
+            first: row.first,
+            last: row.last,
+            writer: row.writer,
+            rooms: row.rooms,
+            users: row.users,
+            notices: row.notices.iter().filter_map(|text| Notice::parse(text)).collect(),
+            events: None,
+        }
+    }
+}
+
+/// A cache that follows the log.
+pub trait Apply: Send + Sync {
+    /// Takes in `slice`, or drops what it makes stale. `own` says that this node committed it. Called in order, before
+    /// the watermark covers the slice; must be quick and must not block.
+    fn apply(&self, slice: &Slice, own: bool);
+}

@@ -1,0 +1,307 @@
+//! The commit: one call of `commit_v1` for all that a node has to write.
+
+use std::sync::Arc;
+
+use sqlx::{FromRow, PgConnection};
+
+use super::{DeviceNr, EventNr, FrameNr, Membership, Pos, Result, RoomNr, Sym, UserNr};
+
+/// A room that an event of the batch creates.
+#[derive(Debug, Clone)]
+pub struct NewRoom {
+    pub id: Arc<str>,
+    pub version: Arc<str>,
+    /// Listed in the public directory.
+    pub public: bool,
+}
+
+/// Events for one room, built one on top of another.
+#[derive(Debug, Clone)]
+pub struct RoomWrite {
+    pub room: RoomNr,
+    pub new: Option<NewRoom>,
+    /// The tail and the state that the first event was built on; 0 in a new room.
+    pub built_on: EventNr,
+    pub built_frame: FrameNr,
+    /// The extremities that the first event consumes.
+    pub consumed: Vec<EventNr>,
+    /// Never empty.
+    pub events: Vec<EventWrite>,
+}
+
+/// One event with what comes with it.
+#[derive(Debug, Clone)]
+pub struct EventWrite {
+    pub nr: EventNr,
+    pub id: Arc<str>,
+    pub kind: Sym,
+    pub sender: Sym,
+    pub state_key: Option<Sym>,
+    /// `origin_server_ts`.
+    pub ts: i64,
+    pub depth: i64,
+    /// The state after this event.
+    pub frame: FrameNr,
+    /// The state event that this one takes the place of.
+    pub replaces: Option<EventNr>,
+    pub flags: i16,
+    /// The signed event as it goes over federation (canonical JSON, without `unsigned`).
+    pub json: Arc<str>,
+    /// The new frame, where the event changes the state.
+    pub new_frame: Option<FrameWrite>,
+    /// The membership, where the event is an `m.room.member`. The user is the state key.
+    pub membership: Option<Membership>,
+    /// Idempotency key of the request.
+    pub txn: Option<Txn>,
+    /// What this event redacts, where its sender may.
+    pub redacts: Option<Redacted>,
+}
+
+/// A frame row.
+#[derive(Debug, Clone)]
+pub struct FrameWrite {
+    pub nr: FrameNr,
+    pub n: i32,
+    pub base: FrameNr,
+    pub delta: Vec<u8>,
+}
+
+/// A redacted event's new text.
+#[derive(Debug, Clone)]
+pub struct Redacted {
+    pub target: EventNr,
+    pub json: Arc<str>,
+}
+
+/// Names one request of one device: a hash over method, room, type and transaction ID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TxnKey {
+    pub device: DeviceNr,
+    pub key: [u8; 16],
+}
+
+/// A client's transaction.
+#[derive(Debug, Clone)]
+pub struct Txn {
+    pub key: TxnKey,
+    /// The client's word for it, shown to the sending device alone.
+    pub id: Arc<str>,
+}
+
+/// A receipt. `thread` is empty (unthreaded), `main`, or the thread root's event ID.
+#[derive(Debug, Clone)]
+pub struct ReceiptWrite {
+    pub room: RoomNr,
+    pub user: UserNr,
+    pub private: bool,
+    pub thread: Arc<str>,
+    pub event_id: Arc<str>,
+    pub ts: i64,
+}
+
+/// Account data; `room` is `RoomNr(0)` where it is global.
+#[derive(Debug, Clone)]
+pub struct AccountDataWrite {
+    pub user: UserNr,
+    pub room: RoomNr,
+    pub kind: Arc<str>,
+    pub json: Arc<str>,
+}
+
+/// The messages of one `sendToDevice`, queued together once for `txn`.
+#[derive(Debug, Clone, Default)]
+pub struct ToDeviceWrite {
+    pub txn: Option<TxnKey>,
+    /// Recipient, its device, the event as sync shows it.
+    pub messages: Vec<(UserNr, DeviceNr, Arc<str>)>,
+}
+
+/// All that one call commits. A room occurs once at most.
+#[derive(Debug, Default, Clone)]
+pub struct Batch {
+    pub rooms: Vec<RoomWrite>,
+    pub receipts: Vec<ReceiptWrite>,
+    pub account_data: Vec<AccountDataWrite>,
+    pub to_device: Vec<ToDeviceWrite>,
+    pub device_changes: Vec<UserNr>,
+    pub wake_rooms: Vec<RoomNr>,
+    pub wake_users: Vec<UserNr>,
+    pub notices: Vec<String>,
+}
+
+/// What became of a room's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Stored,
+    /// Another writer was first: re-read the room and rebuild.
+    Stale,
+    /// One of the transactions is known; nothing of the room was stored.
+    Known,
+    /// Stored, beside another tail that this node has not seen.
+    Beside,
+}
+
+/// The database's answer to a batch.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    pub generation: i64,
+    /// First and last position; both 0 where nothing was stored.
+    pub first: Pos,
+    pub last: Pos,
+    /// A room each, in the batch's order.
+    pub outcomes: Vec<Outcome>,
+    /// The `ord` of each room's first event; events follow `ORD_STEP` apart. Empty for a resubmitted batch.
+    pub ord_base: Vec<i64>,
+    /// Known transactions and the events that they created.
+    pub known: Vec<(TxnKey, Arc<str>)>,
+}
+
+/// How far apart the `ord` of live events lie: backfill goes between.
+pub const ORD_STEP: i64 = 1 << 20;
+
+#[derive(FromRow)]
+struct Row {
+    generation: Option<i64>,
+    first: Pos,
+    last: Pos,
+    outcome: Vec<i16>,
+    ord_base: Option<Vec<i64>>,
+    known_device: Option<Vec<i64>>,
+    known_key: Option<Vec<Vec<u8>>>,
+    known_event_id: Option<Vec<String>>,
+}
+
+const CALL: &str = "select * from commit_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
+    $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, \
+    $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64)";
+
+/// Commits `batch` under (`writer`, `number`); the same pair again gets the first answer.
+///
+/// Receipts, account data and to-device messages of equal keys within a batch: the last one stays.
+pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, batch: &Batch) -> Result<Answer> {
+    let rooms = &batch.rooms;
+    // Owners are 1-based, as PostgreSQL counts.
+    let owned: Vec<(i32, &EventWrite)> =
+        (1..).zip(rooms).flat_map(|(i, room)| room.events.iter().map(move |e| (i, e))).collect();
+    let frames: Vec<(i32, &FrameWrite)> = owned.iter().filter_map(|(i, e)| Some((*i, e.new_frame.as_ref()?))).collect();
+    let txns: Vec<(i32, &EventWrite, TxnKey)> =
+        owned.iter().filter_map(|(i, e)| Some((*i, *e, e.txn.as_ref()?.key))).collect();
+    let redactions: Vec<(i32, &EventWrite, &Redacted)> =
+        owned.iter().filter_map(|(i, e)| Some((*i, *e, e.redacts.as_ref()?))).collect();
+    let members: Vec<(i32, &EventWrite, Membership)> =
+        (1..).zip(&owned).filter_map(|(at, (_, e))| Some((at, *e, e.membership?))).collect();
+    let consumed: Vec<(i32, EventNr)> =
+        (1..).zip(rooms).flat_map(|(i, room)| room.consumed.iter().map(move |nr| (i, *nr))).collect();
+    let queued: Vec<(i32, &(UserNr, DeviceNr, Arc<str>))> =
+        (1..).zip(&batch.to_device).flat_map(|(i, w)| w.messages.iter().map(move |m| (i, m))).collect();
+
+    let row: Row = sqlx::query_as(CALL)
+        .bind(writer)
+        .bind(number)
+        .bind(now)
+        .bind(list(rooms, |r| r.room))
+        .bind(list(rooms, |r| r.new.as_ref().map(|n| &*n.id)))
+        .bind(list(rooms, |r| r.new.as_ref().map(|n| &*n.version)))
+        .bind(list(rooms, |r| r.new.as_ref().is_some_and(|n| n.public)))
+        .bind(list(rooms, |r| r.built_on))
+        .bind(list(rooms, |r| r.built_frame))
+        .bind(list(rooms, |r| r.events.iter().any(|e| e.new_frame.is_some())))
+        .bind(list(rooms, |r| r.events.last().map_or(r.built_on, |e| e.nr)))
+        .bind(list(rooms, |r| r.events.last().map_or(r.built_frame, |e| e.frame)))
+        .bind(list(&consumed, |c| c.0))
+        .bind(list(&consumed, |c| c.1))
+        .bind(list(&owned, |(i, _)| *i))
+        .bind(list(&owned, |(_, e)| e.nr))
+        .bind(list(&owned, |(_, e)| &*e.id))
+        .bind(list(&owned, |(_, e)| e.kind))
+        .bind(list(&owned, |(_, e)| e.sender))
+        .bind(list(&owned, |(_, e)| e.state_key))
+        .bind(list(&owned, |(_, e)| e.ts))
+        .bind(list(&owned, |(_, e)| e.depth))
+        .bind(list(&owned, |(_, e)| e.frame))
+        .bind(list(&owned, |(_, e)| e.replaces))
+        .bind(list(&owned, |(_, e)| e.flags))
+        .bind(list(&owned, |(_, e)| &*e.json))
+        .bind(list(&owned, |(_, e)| e.txn.as_ref().map(|t| t.key.device)))
+        .bind(list(&owned, |(_, e)| e.txn.as_ref().map(|t| &*t.id)))
+        .bind(list(&frames, |(i, _)| *i))
+        .bind(list(&frames, |(_, f)| f.nr))
+        .bind(list(&frames, |(_, f)| f.n))
+        .bind(list(&frames, |(_, f)| f.base))
+        .bind(list(&frames, |(_, f)| f.delta.as_slice()))
+        .bind(list(&members, |(at, ..)| *at))
+        .bind(list(&members, |(_, e, _)| e.state_key))
+        .bind(list(&members, |(.., m)| *m as i16))
+        .bind(list(&txns, |(i, ..)| *i))
+        .bind(list(&txns, |(.., t)| t.device))
+        .bind(list(&txns, |(.., t)| t.key.as_slice()))
+        .bind(list(&txns, |(_, e, _)| &*e.id))
+        .bind(list(&redactions, |(i, ..)| *i))
+        .bind(list(&redactions, |(.., r)| r.target))
+        .bind(list(&redactions, |(_, e, _)| e.nr))
+        .bind(list(&redactions, |(.., r)| &*r.json))
+        .bind(list(&batch.receipts, |r| r.room))
+        .bind(list(&batch.receipts, |r| r.user))
+        .bind(list(&batch.receipts, |r| if r.private { 2_i16 } else { 1 }))
+        .bind(list(&batch.receipts, |r| &*r.thread))
+        .bind(list(&batch.receipts, |r| &*r.event_id))
+        .bind(list(&batch.receipts, |r| r.ts))
+        .bind(list(&batch.account_data, |a| a.user))
+        .bind(list(&batch.account_data, |a| a.room))
+        .bind(list(&batch.account_data, |a| &*a.kind))
+        .bind(list(&batch.account_data, |a| &*a.json))
+        .bind(list(&batch.to_device, |w| w.txn.map(|t| t.device)))
+        .bind(list(&batch.to_device, |w| w.txn.as_ref().map(|t| t.key.to_vec())))
+        .bind(list(&queued, |(i, _)| *i))
+        .bind(list(&queued, |(_, m)| m.0))
+        .bind(list(&queued, |(_, m)| m.1))
+        .bind(list(&queued, |(_, m)| &*m.2))
+        .bind(&batch.device_changes)
+        .bind(&batch.wake_rooms)
+        .bind(&batch.wake_users)
+        .bind(&batch.notices)
+        .fetch_one(conn)
+        .await?;
+    row.answer()
+}
+
+fn list<'a, T, U>(items: &'a [T], field: impl FnMut(&'a T) -> U) -> Vec<U> {
+    items.iter().map(field).collect()
+}
+
+impl Row {
+    fn answer(self) -> Result<Answer> {
+        let outcomes = self
+            .outcome
+            .into_iter()
+            .map(|o| match o {
+                0 => Ok(Outcome::Stored),
+                1 => Ok(Outcome::Stale),
+                2 => Ok(Outcome::Known),
+                3 => Ok(Outcome::Beside),
+                other => Err(super::Error::Inconsistent(format!("commit_v1 answered outcome {other}"))),
+            })
+            .collect::<Result<_>>()?;
+        let devices = self.known_device.unwrap_or_default();
+        let keys = self.known_key.unwrap_or_default();
+        let ids = self.known_event_id.unwrap_or_default();
+        let known = devices
+            .into_iter()
+            .zip(keys)
+            .zip(ids)
+            .map(|((device, key), id)| {
+                let key =
+                    key.try_into().map_err(|_| super::Error::Inconsistent("a transaction key's length".to_owned()))?;
+                Ok((TxnKey { device: DeviceNr(device), key }, Arc::from(id)))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Answer {
+            generation: self.generation.unwrap_or(0),
+            first: self.first,
+            last: self.last,
+            outcomes,
+            ord_base: self.ord_base.unwrap_or_default(),
+            known,
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! PostgreSQL: a file per family of tables, free functions over a connection.
+//!
+//! **Invariant:** no other room holds SQL, and no function here decides what the protocol allows.
+
+pub mod commit;
+pub mod intern;
+pub mod nr;
+pub mod slice;
+
+use std::time::Duration;
+
+pub use intern::Interner;
+pub use nr::{DeviceNr, EventNr, FrameNr, Membership, Pos, RoomNr, Sym, UserNr};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+/// Why a query gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database can't be reached at this moment; the same call may go through later.
+    #[error("the database is not reachable: {0}")]
+    Unavailable(sqlx::Error),
+    /// The database refused the statement.
+    #[error("the database refused a statement: {0}")]
+    Refused(sqlx::Error),
+    /// A row that must be there is missing, or holds what no code of ours writes.
+    #[error("the database holds something inconsistent: {0}")]
+    Inconsistent(String),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(e) => match e.code().as_deref() {
+                // Class 08 connection exception, 57P0x shutdown, 53 out of resources, 40 rollback: all pass with time.
+                Some(code)
+                    if ["08", "53", "40"].iter().any(|class| code.starts_with(class)) || code.starts_with("57P") =>
+                {
+                    Self::Unavailable(error)
+                }
+                _ => Self::Refused(error),
+            },
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound => {
+                Self::Inconsistent(error.to_string())
+            }
+            _ => Self::Unavailable(error),
+        }
+    }
+}
+
+/// The result of a query.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Opens the pool. No connection of it is ever held across another acquire, a long-poll or a network call.
+pub fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(5))
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
+}
+
+/// Brings the schema up to what this binary knows. Migrations that a newer node ran are no error: they only expand.
+///
+/// # Errors
+/// The database's own, or a migration whose text differs from the one that ran.
+pub async fn migrate(pool: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
+    let mut migrator = sqlx::migrate!("../migrations");
+    migrator.set_ignore_missing(true);
+    migrator.run(pool).await
+}
