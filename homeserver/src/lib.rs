@@ -1,6 +1,14 @@
-//! Roost, a Matrix homeserver. ARCHITECTURE.md is the map of its rooms.
+//! Roost: a Matrix homeserver.
 //!
-//! **Invariant:** a room uses the rooms below it, never one above or beside it (`tests/tests/house.rs` checks the arrows).
+//! One rank may use the ranks below it, never one above nor one beside it (`tests/tests/house.rs` reads the imports):
+//!
+//! `cli · app → http → admin → account · inbound → sync · push · appservice · outbound · oauth · media → keys · rooms ·
+//! presence → users → log → storage · bell`; `config`, `metrics` and `postgres` are leaves that any rank may use.
+//!
+//! **Invariant:** nothing stands here but this table of contents.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 pub mod bell;
 pub mod config;
