@@ -10,10 +10,13 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
+pub mod app;
 pub mod bell;
+pub mod cli;
 pub mod config;
 pub mod http;
 pub mod log;
+pub mod metrics;
 pub mod postgres;
 pub mod storage;
 pub mod users;

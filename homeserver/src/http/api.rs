@@ -1,11 +1,13 @@
 //! What handlers can reach: `State<Rooms>`, `State<Users>` and so on are taken out of [`Api`].
 
+use super::Health;
 use crate::log::Log;
 
 /// The domain rooms, each cheap to clone.
 #[derive(Clone)]
 pub struct Api {
     pub log: Log,
+    pub health: Health,
 }
 
 /// One line a room: lets a handler ask for exactly what it uses.
@@ -21,4 +23,5 @@ macro_rules! reachable {
 
 reachable! {
     log: Log,
+    health: Health,
 }

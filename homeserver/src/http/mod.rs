@@ -6,16 +6,25 @@
 mod api;
 mod error;
 mod extract;
+mod front;
+mod health;
+mod metrics;
 mod routes;
+mod server;
+mod wire;
 
 pub use api::Api;
 pub use error::ApiError;
 pub use extract::{Json, OptionalJson, Path, Query, RawObject};
+pub use front::ClientAddr;
+pub use health::Health;
+pub use metrics::{Sampled, metrics_router};
 pub use routes::{Route, Routes};
+pub use server::{bind, serve};
 
 /// Every route of the server, with its handler.
 pub fn routes() -> Routes {
-    Routes::default()
+    Routes::default().and(health::routes())
 }
 
 /// The service that answers requests.

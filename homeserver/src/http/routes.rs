@@ -7,7 +7,7 @@ use axum::{
     routing::{MethodFilter, MethodRouter, on},
 };
 
-use super::{Api, ApiError};
+use super::{Api, ApiError, front::Named};
 
 /// One method at one path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -79,7 +79,7 @@ impl Routes {
     }
 
     pub(super) fn into_router(self, api: Api) -> Router {
-        self.router.fallback(unknown_route).with_state(api)
+        self.router.fallback(unknown_route).with_state(api).layer(tower::layer::layer_fn(Named))
     }
 }
 

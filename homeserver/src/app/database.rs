@@ -1,0 +1,119 @@
+//! The database of a node or a command: the configured one, or the private cluster.
+
+use std::time::{Duration, Instant};
+
+use sqlx::{PgPool, postgres::PgConnectOptions};
+
+use super::StartError;
+use crate::{
+    config::Config,
+    postgres::{self, Cluster, Holder},
+    storage,
+};
+
+/// How long a database that does not answer yet is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An opened database whose schema is up to date.
+#[derive(Debug)]
+pub struct Database {
+    pub pool: PgPool,
+    pub connect: PgConnectOptions,
+    /// The private cluster, where we run it.
+    cluster: Option<Cluster>,
+}
+
+impl Database {
+    /// For a node: starts the private cluster unless `database.url` is set.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn for_node(config: &Config) -> Result<Self, StartError> {
+        let connections = config.database.max_connections;
+        match configured(config)? {
+            Some(connect) => Self::open(connect, None, connections).await,
+            None => {
+                let cluster = Cluster::start(&config.data_dir, connections, Holder::Server).await?;
+                Self::open(cluster.connect_options(), Some(cluster), connections).await
+            }
+        }
+    }
+
+    /// For a command: joins a server's private cluster, or starts it for a moment where no server runs.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn for_command(config: &Config) -> Result<Self, StartError> {
+        const CONNECTIONS: u32 = 2;
+        if let Some(connect) = configured(config)? {
+            return Self::open(connect, None, CONNECTIONS).await;
+        }
+        match postgres::running(&config.data_dir).await? {
+            Some(connect) => Self::open(connect, None, CONNECTIONS).await,
+            None => {
+                let connections = config.database.max_connections;
+                let cluster = Cluster::start(&config.data_dir, connections, Holder::Command).await?;
+                Self::open(cluster.connect_options(), Some(cluster), CONNECTIONS).await
+            }
+        }
+    }
+
+    async fn open(connect: PgConnectOptions, cluster: Option<Cluster>, connections: u32) -> Result<Self, StartError> {
+        let connect = connect.application_name("roost");
+        let pool = storage::pool(connect.clone(), connections);
+        let database = Self { pool, connect, cluster };
+        let prepared = async {
+            wait_for(&database.pool).await?;
+            Ok(storage::migrate(&database.pool).await?)
+        };
+        match prepared.await {
+            Ok(()) => Ok(database),
+            Err(error) => {
+                database.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes the pool, then stops the private cluster.
+    pub async fn close(self) {
+        // Whatever still holds a connection has had its time.
+        if tokio::time::timeout(Duration::from_millis(500), self.pool.close()).await.is_err() {
+            tracing::debug!("closed the database with queries under way");
+        }
+        if let Some(cluster) = self.cluster {
+            cluster.stop().await;
+        }
+    }
+}
+
+fn configured(config: &Config) -> Result<Option<PgConnectOptions>, StartError> {
+    match &config.database.url {
+        Some(url) => url.expose().parse().map(Some).map_err(StartError::DatabaseUrl),
+        None => Ok(None),
+    }
+}
+
+async fn wait_for(pool: &PgPool) -> Result<(), StartError> {
+    let asked = Instant::now();
+    let mut told = false;
+    loop {
+        let error = match pool.acquire().await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        // A wrong password or name stays wrong.
+        let passing = match &error {
+            sqlx::Error::Database(e) => e.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("53")),
+            _ => true,
+        };
+        if !passing || asked.elapsed() > PATIENCE {
+            return Err(StartError::NoDatabase(error));
+        }
+        if !told {
+            tracing::warn!(%error, "the database does not answer yet; waiting");
+            told = true;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}

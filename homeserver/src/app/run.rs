@@ -1,0 +1,108 @@
+//! A node's life: bind, build, serve, drain.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::{sleep, timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Database, StartError,
+    build::{Node, build},
+    files::raise_open_files,
+    signals::Signals,
+};
+use crate::{config::Config, http};
+
+/// Between losing readiness and closing connections: a proxy that asks meanwhile learns it.
+const NOTICE: Duration = Duration::from_millis(200);
+/// Requests under way may take so long to end.
+const REQUESTS_PATIENCE: Duration = Duration::from_millis(2500);
+/// Background tasks, the last group commit among them.
+const TASKS_PATIENCE: Duration = Duration::from_millis(1000);
+
+/// What is known when a node begins to serve.
+#[derive(Debug)]
+pub struct Started<'a> {
+    pub config: &'a Config,
+    pub database: &'a Database,
+    /// From the program's start.
+    pub took: Duration,
+}
+
+/// Runs a node until a signal ends it. `started` is called once, when requests are served.
+///
+/// # Errors
+/// Only from the start; what goes wrong later is logged.
+pub async fn run(config: Config, started: impl AsyncFnOnce(Started<'_>)) -> Result<(), StartError> {
+    let begun = Instant::now();
+    let mut signals = Signals::listen().map_err(StartError::Signals)?;
+    raise_open_files();
+
+    // An address that is taken shows before anything is started.
+    let mut listeners = Vec::new();
+    for address in &config.http.listen {
+        listeners.push(bind(*address).await?);
+    }
+    let metrics = match config.metrics.listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+
+    let database = Database::for_node(&config).await?;
+    let node = match build(&config, &database).await {
+        Ok(node) => node,
+        Err(error) => {
+            database.close().await;
+            return Err(error);
+        }
+    };
+
+    let (closing, connections, acceptors) = (CancellationToken::new(), TaskTracker::new(), TaskTracker::new());
+    let router = http::router(node.api.clone());
+    let proxies: Arc<[_]> = config.http.trusted_proxies.clone().into();
+    for listener in listeners {
+        let (closing, connections) = (closing.clone(), connections.clone());
+        acceptors.spawn(http::serve(listener, router.clone(), Arc::clone(&proxies), closing, connections));
+    }
+    if let Some(listener) = metrics {
+        let router = http::metrics_router(node.sampled.clone());
+        acceptors.spawn(http::serve(listener, router, [].into(), closing.clone(), connections.clone()));
+    }
+    drop(router);
+    let took = begun.elapsed();
+    tracing::info!(server_name = %config.server_name, listen = ?config.http.listen, millis = took.as_millis(), "serving");
+    started(Started { config: &config, database: &database, took }).await;
+
+    let signal = signals.next().await;
+    tracing::info!(signal, "going down");
+    drain(node, closing, connections, acceptors).await;
+    database.close().await;
+    tracing::info!("down");
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> Result<tokio::net::TcpListener, StartError> {
+    http::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+/// Long-polls first, then requests, then the last group commit.
+async fn drain(node: Node, closing: CancellationToken, connections: TaskTracker, acceptors: TaskTracker) {
+    node.draining.cancel();
+    sleep(NOTICE).await;
+    closing.cancel();
+    acceptors.close();
+    acceptors.wait().await;
+    connections.close();
+    if timeout(REQUESTS_PATIENCE, connections.wait()).await.is_err() {
+        tracing::warn!(open = connections.len(), "cut connections that did not end in time");
+    }
+    node.shutdown.cancel();
+    node.tasks.close();
+    if timeout(TASKS_PATIENCE, node.tasks.wait()).await.is_err() {
+        tracing::warn!(open = node.tasks.len(), "left background tasks that did not end in time");
+    }
+}

@@ -1,0 +1,31 @@
+//! `/metrics`, on a listener of its own: figures are for operators.
+
+use axum::{Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get};
+use sqlx::PgPool;
+
+use crate::{bell::Bell, log::Log, metrics};
+
+/// What is looked at when somebody asks, instead of being counted all the time.
+#[derive(Clone)]
+pub struct Sampled {
+    pub pool: PgPool,
+    pub log: Log,
+    pub bell: Bell,
+}
+
+/// The service of the metrics listener.
+pub fn metrics_router(sampled: Sampled) -> Router {
+    Router::new().route("/metrics", get(scrape)).with_state(sampled)
+}
+
+async fn scrape(State(sampled): State<Sampled>) -> impl IntoResponse {
+    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let (waiters, queued) = sampled.log.load();
+    metrics::WAITERS.set(count(waiters));
+    metrics::COMMIT_QUEUE.set(count(queued));
+    metrics::WATERMARK.set(sampled.log.watermark().0);
+    metrics::BELL_UP.set(i64::from(sampled.bell.is_up()));
+    metrics::POOL_SIZE.set(i64::from(sampled.pool.size()));
+    metrics::POOL_IDLE.set(count(sampled.pool.num_idle()));
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::render())
+}

@@ -1,0 +1,171 @@
+//! The accept loop: our own few lines over hyper's builders, for idle memory, draining, and an answer to everything.
+//!
+//! hyper answers a broken or over-large head itself, with an empty body; [`Wire`] puts a Matrix error in its place. A
+//! connection is closed only after the client could read the last answer.
+
+use std::{
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use axum::Router;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use ipnet::IpNet;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::{sleep, timeout},
+};
+use tokio_util::{
+    sync::{CancellationToken, WaitForCancellationFuture},
+    task::TaskTracker,
+};
+
+use super::{front::Front, wire::Wire};
+use crate::metrics;
+
+/// The largest head of a request: what one read buffer holds.
+const HEAD_LIMIT: usize = 16 << 10;
+/// A head must be whole within this; an idle connection is kept as long.
+const HEAD_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a client that was answered with an error may go on sending before the connection is cut.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Serves `router` on one socket until `drain` is cancelled; each connection is a task of `connections`.
+///
+/// Draining stops the accepting and lets each connection finish the request that it is in.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    proxies: Arc<[IpNet]>,
+    drain: CancellationToken,
+    connections: TaskTracker,
+) {
+    loop {
+        let accepted = tokio::select! {
+            () = drain.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let front = Front::new(router.clone(), peer.ip(), Arc::clone(&proxies));
+                connections.spawn(connection(stream, peer, front, drain.clone()));
+            }
+            // Out of files or memory, or a client that left at once: the next may work.
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a connection");
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
+/// Opens a listening socket.
+///
+/// # Errors
+/// The address is taken or not ours.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, front: Front, drain: CancellationToken) {
+    // An answer is written whole: waiting for more would only delay it.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "the client left at once");
+        return;
+    }
+    metrics::CONNECTIONS.add(1);
+    match timeout(HEAD_PATIENCE, speaks_http2(&stream)).await {
+        Ok(Ok(true)) => connection_http2(stream, front, &drain).await,
+        Ok(Ok(false)) => connection_http1(stream, front, &drain).await,
+        // Nothing was asked.
+        Ok(Err(_)) | Err(_) => {}
+    }
+    metrics::CONNECTIONS.add(-1);
+}
+
+async fn connection_http1(stream: TcpStream, front: Front, drain: &CancellationToken) {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(HEAD_LIMIT).half_close(true);
+    let mut connection = builder.serve_connection(TokioIo::new(Wire::new(stream)), front);
+    let mut draining = Some(Box::pin(drain.cancelled()));
+    let ended = poll_fn(|cx| {
+        if cancelled(&mut draining, cx) {
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        connection.poll_without_shutdown(cx)
+    })
+    .await;
+
+    let mut wire = connection.into_parts().io.into_inner();
+    let answered = match &ended {
+        Ok(()) => false,
+        Err(error) if error.is_timeout() => wire.answer_timeout().await,
+        Err(error) => error.is_parse(),
+    };
+    let mut stream = wire.into_stream();
+    if stream.shutdown().await.is_ok() && answered {
+        linger(&mut stream).await;
+    }
+}
+
+async fn connection_http2(stream: TcpStream, front: Front, drain: &CancellationToken) {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(60))
+        .max_header_list_size(HEAD_LIMIT as u32)
+        .max_concurrent_streams(128);
+    let mut connection = builder.serve_connection(TokioIo::new(stream), front);
+    let mut draining = Some(Box::pin(drain.cancelled()));
+    let ended = poll_fn(|cx| {
+        if cancelled(&mut draining, cx) {
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        Pin::new(&mut connection).poll(cx)
+    })
+    .await;
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an HTTP/2 connection ended");
+    }
+}
+
+/// Whether draining has begun just now.
+fn cancelled(draining: &mut Option<Pin<Box<WaitForCancellationFuture<'_>>>>, cx: &mut std::task::Context<'_>) -> bool {
+    let begun = draining.as_mut().is_some_and(|draining| draining.as_mut().poll(cx) == Poll::Ready(()));
+    if begun {
+        *draining = None;
+    }
+    begun
+}
+
+/// Looks at the first bytes without taking them. Only proxies speak HTTP/2 without TLS, with prior knowledge.
+async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+    let mut seen = [0; PREFACE.len()];
+    loop {
+        let count = stream.peek(&mut seen).await?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if count == PREFACE.len() || !PREFACE.starts_with(&seen[..count]) {
+            return Ok(seen == *PREFACE);
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Reads on for a moment: closing with unread bytes resets the connection, and the client would lose the answer.
+async fn linger(stream: &mut TcpStream) {
+    let mut rest = vec![0; 16 << 10];
+    let drained = async { while stream.read(&mut rest).await.is_ok_and(|count| count > 0) {} };
+    if timeout(LINGER, drained).await.is_err() {
+        tracing::debug!("cut a client that went on sending after an error");
+    }
+}
