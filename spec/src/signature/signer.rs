@@ -38,7 +38,12 @@ impl Signer {
 
     /// The signature of `message`, in unpadded base64.
     pub fn sign(&self, message: &[u8]) -> String {
-        base64::encode(&self.key.sign(message).to_bytes())
+        base64::encode(&self.sign_raw(message))
+    }
+
+    /// The 64 bytes of the signature of `message`.
+    pub fn sign_raw(&self, message: &[u8]) -> [u8; 64] {
+        self.key.sign(message).to_bytes()
     }
 
     /// Signs `object` and adds the signature under its `signatures`, beside those of others.

@@ -1,0 +1,4 @@
+//! Drives `roost_spec::fuzz::authorization`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| roost_spec::fuzz::authorization(bytes));
