@@ -115,7 +115,7 @@ impl Server {
 
     /// Registers a user whose name starts with `name` and is used by nobody else, and logs in on a first device.
     pub async fn user(&self, name: &str) -> User {
-        let localpart = scratch::numbered(name);
+        let localpart = scratch::name(name);
         self.register(&localpart).await
     }
 

@@ -21,12 +21,18 @@ pub struct Postgres {
     data: PathBuf,
     log: PathBuf,
     port: u16,
+    settings: Vec<String>,
     process: Option<Process>,
 }
 
 impl Postgres {
     /// `initdb`, start, create the database `roost`.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// As [`Postgres::start`], with further settings (`autovacuum=off`).
+    pub async fn start_with(settings: &[&str]) -> Self {
         let bin = binaries();
         let data = scratch::dir("pg");
         if let Some((uid, gid)) = postgres_user() {
@@ -39,7 +45,9 @@ impl Postgres {
             .output()
             .expect("initdb");
         assert!(done.status.success(), "initdb: {}", String::from_utf8_lossy(&done.stderr));
-        let mut postgres = Self { bin, data, log: scratch::log("postgres"), port: port::free(), process: None };
+        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let (log, port) = (scratch::log("postgres"), port::free());
+        let mut postgres = Self { bin, data, log, port, settings, process: None };
         postgres.up().await;
         let mut admin = PgConnection::connect(&postgres.url_of("postgres")).await.expect("connection");
         sqlx::query("CREATE DATABASE roost").execute(&mut admin).await.expect("CREATE DATABASE");
@@ -87,12 +95,9 @@ impl Postgres {
     pub async fn up(&mut self) {
         let mut command = as_postgres(&self.bin.join("postgres"));
         command.arg("-D").arg(&self.data);
-        for setting in [
-            format!("port={}", self.port),
-            "listen_addresses=127.0.0.1".to_owned(),
-            "unix_socket_directories=".to_owned(),
-            "max_connections=200".to_owned(),
-        ] {
+        let port = format!("port={}", self.port);
+        let fixed = [port.as_str(), "listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"];
+        for setting in fixed.into_iter().chain(self.settings.iter().map(String::as_str)) {
             command.arg("-c").arg(setting);
         }
         self.process = Some(Process::spawn("postgres", command, &self.log));

@@ -103,6 +103,12 @@ pub fn numbered(name: &str) -> String {
     format!("{name}.{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// A user or alias name that no other test takes, not even one of another run against the same server.
+#[must_use]
+pub fn name(stem: &str) -> String {
+    format!("{}-{}", numbered(stem).replace('.', "-"), std::process::id())
+}
+
 /// The janitor stops `pid` when this process ends first.
 pub fn register(pid: u32) {
     tell(&format!("pid {pid}"));

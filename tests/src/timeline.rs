@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{
     http::{seg, text},
     sync::{ids, list},
-    user::User,
+    user::{User, at},
 };
 
 /// Event ids of each room, as one member has seen them so far.
@@ -20,15 +20,15 @@ pub struct Timelines {
 }
 
 impl Timelines {
-    /// Adds one sync answer; asks `/messages` where a timeline is limited.
-    pub async fn add(&mut self, user: &User, sync: &Value) {
+    /// Adds one sync answer. Where a timeline is limited, `page` is asked for paths of `/messages` and gives their bodies.
+    pub async fn add(&mut self, page: &impl AsyncFn(String) -> Value, sync: &Value) {
         let Some(joined) = sync["rooms"]["join"].as_object() else { return };
         for (room, section) in joined {
             let timeline = &section["timeline"];
             let new = ids(&list(&timeline["events"]));
             let known = self.rooms.entry(room.clone()).or_default();
             if timeline["limited"] == true {
-                let gap = fill(user, room, &text(&timeline["prev_batch"]), known.last()).await;
+                let gap = fill(page, room, &text(&timeline["prev_batch"]), known.last()).await;
                 known.extend(gap);
             }
             known.extend(new);
@@ -43,11 +43,11 @@ impl Timelines {
 }
 
 /// The events between `known` (exclusive) and `from`, oldest first.
-async fn fill(user: &User, room: &str, from: &str, known: Option<&String>) -> Vec<String> {
+async fn fill(page: &impl AsyncFn(String) -> Value, room: &str, from: &str, known: Option<&String>) -> Vec<String> {
     let mut backwards = Vec::new();
     let mut from = from.to_owned();
     loop {
-        let page = user.messages(room, &format!("dir=b&limit=100&from={}", seg(&from))).await;
+        let page = page(at(room, &format!("messages?dir=b&limit=100&from={}", seg(&from)))).await;
         for id in ids(&list(&page["chunk"])) {
             if known == Some(&id) {
                 backwards.reverse();
