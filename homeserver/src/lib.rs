@@ -13,6 +13,7 @@
 pub mod app;
 pub mod bell;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod http;
 pub mod log;

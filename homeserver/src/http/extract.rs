@@ -30,6 +30,16 @@ pub struct OptionalJson<T>(pub T);
 #[derive(Debug, Clone)]
 pub struct RawObject(pub Arc<str>);
 
+impl RawObject {
+    /// Reads it as a type whose free-form parts stay raw.
+    ///
+    /// # Errors
+    /// `M_BAD_JSON` where it does not fit.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        serde_json::from_str(&self.0).map_err(|e| json_error(&e))
+    }
+}
+
 /// Path parameters, percent-decoded and typed.
 #[derive(Debug, Clone, Copy)]
 pub struct Path<T>(pub T);

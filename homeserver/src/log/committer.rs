@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Error, Log, LogEvent, Notice, Slice, Writes};
 use crate::{
     bell::Topic,
+    clock::now_ms,
     storage::{
         self, Pos, RoomNr,
         commit::{self, Answer, Batch, ORD_STEP, Outcome, RoomWrite, TxnKey},
@@ -349,9 +350,4 @@ fn slice(batch: &Batch, answer: &Answer, writer: i64) -> Slice {
         notices: batch.notices.iter().filter_map(|text| Notice::parse(text)).collect(),
         events,
     }
-}
-
-/// The current time in milliseconds since 1970.
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use sqlx::{FromRow, PgConnection};
 
 use super::{DeviceNr, EventNr, FrameNr, Membership, Pos, Result, RoomNr, Sym, UserNr};
@@ -78,6 +79,21 @@ pub struct Redacted {
 pub struct TxnKey {
     pub device: DeviceNr,
     pub key: [u8; 16],
+}
+
+impl TxnKey {
+    /// The key of a request: what it does and where, and the client's word for it.
+    pub fn new(device: DeviceNr, parts: &[&str]) -> Self {
+        let mut hasher = Sha256::new();
+        for part in parts {
+            // Lengths keep ("a", "bc") and ("ab", "c") apart.
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part.as_bytes());
+        }
+        let mut key = [0; 16];
+        key.copy_from_slice(&hasher.finalize()[..16]);
+        Self { device, key }
+    }
 }
 
 /// A client's transaction.

@@ -3,8 +3,11 @@
 //! **Invariant:** no other room holds SQL, and no function here decides what the protocol allows.
 
 pub mod commit;
+pub mod device_key;
 pub mod intern;
+pub mod key_backup;
 pub mod nr;
+pub mod one_time_key;
 pub mod slice;
 
 use std::time::Duration;
