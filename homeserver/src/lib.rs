@@ -19,5 +19,6 @@ pub mod http;
 pub mod log;
 pub mod metrics;
 pub mod postgres;
+pub mod random;
 pub mod storage;
 pub mod users;
