@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Log, LogEvent, Notice, Slice, Writes};
+use super::{Beside, Error, Log, LogEvent, LogReceipt, Notice, Slice, Writes};
 use crate::{
     bell::Topic,
     clock::now_ms,
@@ -312,7 +312,7 @@ fn slice(batch: &Batch, answer: &Answer, writer: i64) -> Slice {
     touched.sort_unstable();
     touched.dedup();
     // A resubmitted batch does not say where its events lie; readers take them from the database.
-    let events = (!answer.ord_base.is_empty() || batch.rooms.is_empty()).then(|| {
+    let placed = (!answer.ord_base.is_empty() || batch.rooms.is_empty()).then(|| {
         let mut pos = answer.first.0;
         let mut events = Vec::new();
         for (i, room) in rooms {
@@ -338,8 +338,9 @@ fn slice(batch: &Batch, answer: &Answer, writer: i64) -> Slice {
                 pos += 1;
             }
         }
-        events
+        (events, beside(batch, pos))
     });
+    let (events, beside) = placed.unzip();
     Slice {
         generation: answer.generation,
         first: answer.first,
@@ -349,5 +350,25 @@ fn slice(batch: &Batch, answer: &Answer, writer: i64) -> Slice {
         users,
         notices: batch.notices.iter().filter_map(|text| Notice::parse(text)).collect(),
         events,
+        beside,
+    }
+}
+
+/// What `batch` holds besides events. Receipts lie behind the events, from `first` on, in the batch's order.
+fn beside(batch: &Batch, first: i64) -> Beside {
+    let receipts = (first..).zip(&batch.receipts).map(|(pos, r)| LogReceipt {
+        pos: Pos(pos),
+        room: r.room,
+        user: r.user,
+        private: r.private,
+        thread: Arc::clone(&r.thread),
+        event_id: Arc::clone(&r.event_id),
+        ts: r.ts,
+    });
+    Beside {
+        receipts: receipts.collect(),
+        account_data: batch.account_data.iter().map(|a| a.user).collect(),
+        to_device: batch.to_device.iter().flat_map(|w| w.messages.iter().map(|m| m.1)).collect(),
+        device_changes: batch.device_changes.clone(),
     }
 }

@@ -20,7 +20,7 @@ use std::sync::{
 pub use committer::Submitted;
 pub use hub::{Changes, Watch};
 pub use numbers::Taken;
-pub use slice::{Apply, LogEvent, Notice, Slice};
+pub use slice::{Apply, Beside, LogEvent, LogReceipt, Notice, Slice};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};

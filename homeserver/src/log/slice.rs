@@ -19,6 +19,33 @@ pub struct Slice {
     pub notices: Vec<Notice>,
     /// The events, where the slice came by the bell or from this node; `None` where it was read back from the database.
     pub events: Option<Vec<Arc<LogEvent>>>,
+    /// What it holds besides events; `None` like `events`.
+    #[serde(default)]
+    pub beside: Option<Beside>,
+}
+
+/// What a commit holds besides events, so that a long-poll reads only what is new.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Beside {
+    pub receipts: Vec<LogReceipt>,
+    /// Whose account data was written.
+    pub account_data: Vec<UserNr>,
+    /// For which devices messages were queued.
+    pub to_device: Vec<DeviceNr>,
+    /// Whose device lists changed.
+    pub device_changes: Vec<UserNr>,
+}
+
+/// A receipt with its place.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LogReceipt {
+    pub pos: Pos,
+    pub room: RoomNr,
+    pub user: UserNr,
+    pub private: bool,
+    pub thread: Arc<str>,
+    pub event_id: Arc<str>,
+    pub ts: i64,
 }
 
 /// An event with its places.
@@ -84,6 +111,7 @@ impl From<Row> for Slice {
             users: row.users,
             notices: row.notices.iter().filter_map(|text| Notice::parse(text)).collect(),
             events: None,
+            beside: None,
         }
     }
 }
