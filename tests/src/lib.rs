@@ -6,7 +6,7 @@
 //! - [`http`], [`user`], [`sync`], [`timeline`]: a plain Matrix client over HTTP, so that tests read like stories
 //! - [`keys`]: a device's encryption keys, made and signed as a client makes them
 //! - [`driver`]: foreign clients behind JSON lines (`tests/clients/README.md` is their language)
-//! - [`turn`]: what may run at the same time; [`scratch`]: temp folders, and a janitor that outlives a killed test
+//! - [`turn`]: what may run at the same time; [`seed`]: repeatable chance; [`scratch`]: temp folders, and a janitor that outlives a killed test
 //!
 //! **Invariant:** nothing here links Roost's own code; a server is known only by its address, its process and its database.
 
@@ -22,6 +22,7 @@ pub mod postgres;
 pub mod process;
 pub mod quickstart;
 pub mod scratch;
+pub mod seed;
 pub mod shared;
 pub mod sync;
 pub mod timeline;

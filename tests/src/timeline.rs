@@ -13,6 +13,18 @@ use crate::{
     user::{User, at},
 };
 
+/// Who asks for pages of history, and how stubbornly.
+pub trait Pages {
+    /// The body of `GET path`.
+    fn page(&self, path: String) -> impl Future<Output = Value> + Send;
+}
+
+impl Pages for User {
+    async fn page(&self, path: String) -> Value {
+        self.get(&path).await.ok()
+    }
+}
+
 /// Event ids of each room, as one member has seen them so far.
 #[derive(Clone, Debug, Default)]
 pub struct Timelines {
@@ -20,15 +32,15 @@ pub struct Timelines {
 }
 
 impl Timelines {
-    /// Adds one sync answer. Where a timeline is limited, `page` is asked for paths of `/messages` and gives their bodies.
-    pub async fn add(&mut self, page: &impl AsyncFn(String) -> Value, sync: &Value) {
+    /// Adds one sync answer. Where a timeline is limited, `pages` gives what is missing.
+    pub async fn add(&mut self, pages: &impl Pages, sync: &Value) {
         let Some(joined) = sync["rooms"]["join"].as_object() else { return };
         for (room, section) in joined {
             let timeline = &section["timeline"];
             let new = ids(&list(&timeline["events"]));
             let known = self.rooms.entry(room.clone()).or_default();
             if timeline["limited"] == true {
-                let gap = fill(page, room, &text(&timeline["prev_batch"]), known.last()).await;
+                let gap = fill(pages, room, &text(&timeline["prev_batch"]), known.last()).await;
                 known.extend(gap);
             }
             known.extend(new);
@@ -43,11 +55,11 @@ impl Timelines {
 }
 
 /// The events between `known` (exclusive) and `from`, oldest first.
-async fn fill(page: &impl AsyncFn(String) -> Value, room: &str, from: &str, known: Option<&String>) -> Vec<String> {
+async fn fill(pages: &impl Pages, room: &str, from: &str, known: Option<&String>) -> Vec<String> {
     let mut backwards = Vec::new();
     let mut from = from.to_owned();
     loop {
-        let page = page(at(room, &format!("messages?dir=b&limit=100&from={}", seg(&from)))).await;
+        let page = pages.page(at(room, &format!("messages?dir=b&limit=100&from={}", seg(&from)))).await;
         for id in ids(&list(&page["chunk"])) {
             if known == Some(&id) {
                 backwards.reverse();

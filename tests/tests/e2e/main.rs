@@ -5,5 +5,10 @@
 mod accounts;
 mod e2ee;
 mod hmac;
+mod kill;
+mod operator;
+mod real_client;
+mod revocation;
 mod rooms;
+mod storage;
 mod sync;

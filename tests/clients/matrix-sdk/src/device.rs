@@ -21,6 +21,7 @@ use tokio::{sync::Mutex, task::JoinHandle};
 
 use crate::{
     seen::Seen,
+    verify::Flows,
     wire::{report, text},
 };
 
@@ -30,6 +31,7 @@ const POLL: Duration = Duration::from_secs(10);
 pub struct Device {
     pub client: Client,
     pub seen: Arc<Seen>,
+    pub flows: std::sync::Mutex<Flows>,
     syncing: Arc<Mutex<()>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -66,7 +68,13 @@ impl Device {
                 auth.login_username(text(arguments, "user")?, text(arguments, "password")?).send().await?;
             }
         }
-        let device = Self { client, seen: Arc::default(), syncing: Arc::default(), task: Mutex::default() };
+        let device = Self {
+            client,
+            seen: Arc::default(),
+            flows: Default::default(),
+            syncing: Arc::default(),
+            task: Mutex::default(),
+        };
         let mut described = device.describe()?;
         described["server"] = session["server"].clone();
         fs::write(saved, described.to_string())?;

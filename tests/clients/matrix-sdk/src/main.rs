@@ -23,7 +23,10 @@ use crate::{device::Device, wire::text};
 #[tokio::main]
 async fn main() -> Result<()> {
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| "warn,matrix_sdk_crypto::backups=error".into()),
+        )
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();

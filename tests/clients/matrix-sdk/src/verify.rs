@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** no step is taken by itself: each waits for its command, as it waits for a person.
 
+use std::{collections::HashMap, sync::PoisonError};
+
 use anyhow::{Context as _, Result, bail};
 use matrix_sdk::{
     encryption::verification::{
@@ -12,6 +14,13 @@ use matrix_sdk::{
 use serde_json::{Value, json};
 
 use crate::{device::Device, wire::text};
+
+/// Verifications under way or done: the library forgets them as soon as they are done.
+#[derive(Default)]
+pub struct Flows {
+    requests: HashMap<String, VerificationRequest>,
+    sas: HashMap<String, SasVerification>,
+}
 
 pub async fn request(device: &Device, arguments: &Value) -> Result<Value> {
     let user = <&UserId>::try_from(text(arguments, "user")?)?;
@@ -65,14 +74,22 @@ pub async fn state(device: &Device, arguments: &Value) -> Result<Value> {
 
 async fn flow(device: &Device, arguments: &Value) -> Result<VerificationRequest> {
     let user = <&UserId>::try_from(text(arguments, "user")?)?;
-    let found = device.client.encryption().get_verification_request(user, text(arguments, "flow")?).await;
-    found.context("no such verification")
+    let flow = text(arguments, "flow")?;
+    let found = device.client.encryption().get_verification_request(user, flow).await;
+    let found =
+        found.or_else(|| device.flows.lock().unwrap_or_else(PoisonError::into_inner).requests.get(flow).cloned());
+    let found = found.context("no such verification")?;
+    device.flows.lock().unwrap_or_else(PoisonError::into_inner).requests.insert(flow.to_owned(), found.clone());
+    Ok(found)
 }
 
 async fn sas(device: &Device, arguments: &Value) -> Result<Option<SasVerification>> {
     let user = <&UserId>::try_from(text(arguments, "user")?)?;
-    Ok(match device.client.encryption().get_verification(user, text(arguments, "flow")?).await {
-        Some(Verification::SasV1(sas)) => Some(sas),
-        _ => None,
-    })
+    let flow = text(arguments, "flow")?;
+    let found = device.client.encryption().get_verification(user, flow).await;
+    let mut flows = device.flows.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(Verification::SasV1(sas)) = found {
+        flows.sas.insert(flow.to_owned(), sas);
+    }
+    Ok(flows.sas.get(flow).cloned())
 }

@@ -1,0 +1,331 @@
+//! A real client: the Matrix Rust SDK chats, encrypted, over `/sync`.
+//!
+//! Two users, four devices. What counts is what the clients could read: lists of plaintexts are compared, and an
+//! empty list fails.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use roost_tests::{
+    driver::{Driver, MATRIX_SDK},
+    http::text,
+    scratch, shared, turn,
+};
+use serde_json::{Value, json};
+
+/// Messages in the main conversation, both ways together.
+const MESSAGES: usize = 500;
+/// How long clients get to see what was sent.
+const SOON: Duration = Duration::from_secs(60);
+
+/// A driver with the account it is logged into.
+struct Client {
+    driver: Driver,
+    user: String,
+    device: String,
+    store: PathBuf,
+}
+
+struct Account {
+    name: String,
+    password: String,
+}
+
+impl Account {
+    fn new(stem: &str) -> Self {
+        Self { name: scratch::name(stem), password: "correct horse battery".to_owned() }
+    }
+
+    /// `register` or `login` on a device of its own, which then syncs.
+    async fn device(&self, server: &str, how: &str, label: &str) -> Client {
+        let mut driver = Driver::start(MATRIX_SDK, label);
+        let store = scratch::dir(label);
+        let ask = json!({ "server": server, "store": store, "user": self.name, "password": self.password });
+        let session = driver.ask(how, ask).await;
+        driver.ask("sync_once", json!({})).await;
+        driver.ask("sync_start", json!({})).await;
+        Client { user: text(&session["user"]), device: text(&session["device"]), driver, store }
+    }
+}
+
+impl Client {
+    /// Waits until every one of `expected` was seen in this room as `kind`, then compares the lists.
+    async fn sees(&self, room: &str, kind: &str, expected: &[String]) {
+        assert!(!expected.is_empty(), "an empty list proves nothing");
+        let begin = Instant::now();
+        while self.driver.saw(room, kind).len() < expected.len() && begin.elapsed() < SOON {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let seen = self.driver.saw(room, kind);
+        let missing: Vec<_> = expected.iter().filter(|it| !seen.contains(it)).collect();
+        assert_eq!(
+            seen,
+            expected,
+            "{} {}: missing {missing:?}; {:?}",
+            self.user,
+            self.device,
+            self.undecryptable(room)
+        );
+    }
+
+    /// What this device could not read and still cannot.
+    fn undecryptable(&self, room: &str) -> Vec<Value> {
+        let reports = self.driver.reports("saw");
+        reports
+            .iter()
+            .filter(|saw| saw["room"] == room && saw["kind"] == "undecryptable")
+            .filter(|saw| !reports.iter().any(|it| it["event"] == saw["event"] && it["kind"] != "undecryptable"))
+            .cloned()
+            .collect()
+    }
+
+    /// The plaintexts that this device can read by paging back, oldest first.
+    async fn reads(&mut self, room: &str, kind: &str) -> Vec<String> {
+        let page = self.driver.ask("timeline", json!({ "room": room, "limit": 2_000 })).await;
+        let events = page["events"].as_array().cloned().unwrap_or_default();
+        events
+            .iter()
+            .filter(|it| it["kind"] == kind)
+            .map(|it| it["body"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    }
+
+    /// Waits until this device is told of the other.
+    async fn knows(&mut self, other: &Self) -> Value {
+        let begin = Instant::now();
+        loop {
+            let devices = self.driver.ask("devices", json!({ "user": other.user })).await;
+            let found = devices["devices"]
+                .as_array()
+                .and_then(|all| all.iter().find(|it| it["device"] == other.device.as_str()));
+            if let Some(found) = found {
+                return found.clone();
+            }
+            assert!(begin.elapsed() < SOON, "{} never heard of {}: {devices}", self.device, other.device);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until a verification is in `wanted` state; returns its emoji.
+    async fn reaches(&mut self, other: &str, flow: &str, wanted: &str) -> Vec<Value> {
+        let begin = Instant::now();
+        loop {
+            let state = self.driver.attempt("verify_state", json!({ "user": other, "flow": flow })).await;
+            if let Ok(state) = &state
+                && (state["state"] == wanted)
+            {
+                return state["emoji"].as_array().cloned().unwrap_or_default();
+            }
+            assert!(begin.elapsed() < SOON, "{}: verification is {state:?}, not {wanted}", self.device);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// SAS between two devices, as two people do it: request, accept, compare emoji, confirm.
+async fn verify(asking: &mut Client, asked: &mut Client) {
+    asking.knows(asked).await;
+    asked.knows(asking).await;
+    let to = json!({ "user": asked.user, "device": asked.device });
+    let flow = text(&asking.driver.ask("verify_request", to).await["flow"]);
+    let heard = |driver: &Driver| driver.reports("verification").iter().any(|it| it["flow"] == flow.as_str());
+    asked.driver.until("verification request", SOON, heard).await;
+    let (with_asked, with_asking) =
+        (json!({ "user": asked.user, "flow": flow }), json!({ "user": asking.user, "flow": flow }));
+
+    asked.driver.ask("verify_accept", with_asking.clone()).await;
+    asking.reaches(&asked.user, &flow, "ready").await;
+    asking.driver.ask("verify_start", with_asked.clone()).await;
+    asked.reaches(&asking.user, &flow, "started").await;
+    asked.driver.ask("verify_accept", with_asking.clone()).await;
+    let shown = asking.reaches(&asked.user, &flow, "emoji").await;
+    let shown_there = asked.reaches(&asking.user, &flow, "emoji").await;
+    assert_eq!(shown.len(), 7);
+    assert_eq!(shown, shown_there, "both sides show the same emoji");
+    asking.driver.ask("verify_confirm", with_asked).await;
+    asked.driver.ask("verify_confirm", with_asking).await;
+    asking.reaches(&asked.user, &flow, "done").await;
+    asked.reaches(&asking.user, &flow, "done").await;
+}
+
+/// A small PNG with some bytes of its own behind it.
+fn picture(folder: &Path) -> (PathBuf, Vec<u8>) {
+    let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89".to_vec();
+    bytes.extend((0..40_000_u32).map(|n| u8::try_from(n.wrapping_mul(2_654_435_761) >> 24).unwrap_or_default()));
+    let path = folder.join("nest.png");
+    fs::write(&path, &bytes).expect("a picture");
+    (path, bytes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_users_on_four_devices_chat_encrypted() {
+    let _turn = turn::alone().await;
+    let server = shared::server().await;
+    let base = server.base().to_owned();
+    let (alice, bob) = (Account::new("alice"), Account::new("bob"));
+    let step = Step::new();
+
+    step.now("three devices log in, both users have cross-signing keys");
+    let mut phone = alice.device(&base, "register", "alice-phone").await;
+    let mut bobs = bob.device(&base, "register", "bob-phone").await;
+    for (client, account) in [(&mut phone, &alice), (&mut bobs, &bob)] {
+        client.driver.ask("bootstrap", json!({ "password": account.password })).await;
+        assert_eq!(client.driver.ask("status", json!({})).await["cross_signing"], true);
+    }
+    let mut laptop = alice.device(&base, "login", "alice-laptop").await;
+
+    step.now("an encrypted room");
+    let room =
+        phone.driver.ask("create_room", json!({ "name": "the nest", "encrypted": true, "invite": [bobs.user] })).await;
+    let room = text(&room["room"]);
+    bobs.driver.ask("join", json!({ "room": room })).await;
+    for (one, other) in [(&mut phone, &bobs), (&mut laptop, &bobs)] {
+        one.knows(other).await;
+    }
+    bobs.knows(&phone).await;
+    bobs.knows(&laptop).await;
+
+    step.now("500 messages both ways");
+    let mut texts = Vec::new();
+    for n in 0..MESSAGES {
+        let body = format!("{n}: the quick brown fox – 🦊");
+        let speaker = if n % 2 == 0 { &mut phone } else { &mut bobs };
+        speaker.driver.say(&room, &body).await;
+        texts.push(body);
+    }
+    for client in [&phone, &laptop, &bobs] {
+        client.sees(&room, "text", &texts).await;
+        assert_eq!(client.undecryptable(&room), Vec::<Value>::new());
+    }
+    let plain =
+        bobs.driver.reports("saw").into_iter().filter(|it| it["kind"] == "text" && it["encrypted"] != true).count();
+    assert_eq!(plain, 0, "every text came encrypted");
+
+    step.now("an image, edits, reactions, redactions");
+    let (path, bytes) = picture(&phone.store);
+    let image = text(&phone.driver.ask("send_image", json!({ "room": room, "path": path })).await["event"]);
+    for client in [&mut bobs, &mut laptop] {
+        client.sees(&room, "image", &["nest.png".to_owned()]).await;
+        let copy = client.store.join("copy.png");
+        client.driver.ask("download", json!({ "event": image, "path": copy })).await;
+        assert_eq!(fs::read(copy).expect("the copy"), bytes);
+    }
+    let mistake = phone.driver.say(&room, "helo").await;
+    phone.driver.ask("edit", json!({ "room": room, "event": mistake, "body": "hello" })).await;
+    bobs.driver.ask("react", json!({ "room": room, "event": mistake, "key": "🪺" })).await;
+    let regretted = bobs.driver.say(&room, "regretted").await;
+    texts.extend(["helo".to_owned(), "regretted".to_owned()]);
+    bobs.sees(&room, "text", &texts).await;
+    bobs.driver.ask("redact", json!({ "room": room, "event": regretted })).await;
+    for client in [&phone, &laptop, &bobs] {
+        client.sees(&room, "edit", &["hello".to_owned()]).await;
+        client.sees(&room, "reaction", &["🪺".to_owned()]).await;
+        let redacts = |driver: &Driver| {
+            driver.reports("saw").iter().any(|it| it["kind"] == "redaction" && it["of"] == regretted.as_str())
+        };
+        client.driver.until("redaction", SOON, redacts).await;
+    }
+    texts.pop();
+    assert_eq!(laptop.reads(&room, "text").await, texts, "what was redacted cannot be read any more");
+
+    step.now("SAS: between users, and between a user's own devices");
+    verify(&mut phone, &mut bobs).await;
+    assert_eq!(phone.driver.ask("trust", json!({ "user": bobs.user })).await["verified"], true);
+    assert_eq!(bobs.driver.ask("trust", json!({ "user": phone.user })).await["verified"], true);
+    verify(&mut phone, &mut laptop).await;
+    assert_eq!(phone.knows(&laptop).await["verified"], true);
+    let begin = Instant::now();
+    while laptop.driver.ask("status", json!({})).await["verified"] != true {
+        assert!(begin.elapsed() < SOON, "the laptop is not verified by its owner's keys");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    step.now("the laptop sleeps, and catches up");
+    laptop.driver.ask("sync_stop", json!({})).await;
+    let mut missed = Vec::new();
+    for n in 0..60 {
+        let body = format!("while you slept, {n}");
+        let speaker = if n % 3 == 0 { &mut phone } else { &mut bobs };
+        speaker.driver.say(&room, &body).await;
+        missed.push(body);
+    }
+    let store = laptop.store.clone();
+    laptop.driver.shutdown().await;
+    let mut driver = Driver::start(MATRIX_SDK, "alice-laptop-awake");
+    let session = driver.ask("restore", json!({ "store": store })).await;
+    driver.ask("sync_start", json!({})).await;
+    let laptop = Client { user: text(&session["user"]), device: text(&session["device"]), driver, store };
+    laptop.sees(&room, "text", &missed).await;
+    texts.extend(missed);
+
+    step.now("key backup, restored on a fourth device");
+    let key = text(&phone.driver.ask("backup_enable", json!({})).await["key"]);
+    let mut tablet = alice.device(&base, "login", "alice-tablet").await;
+    assert_eq!(tablet.reads(&room, "text").await, Vec::<String>::new(), "without keys a new device reads nothing");
+    tablet.driver.ask("recover", json!({ "key": key })).await;
+    let begin = Instant::now();
+    let mut read = tablet.reads(&room, "text").await;
+    while read.len() < texts.len() && begin.elapsed() < SOON {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        read = tablet.reads(&room, "text").await;
+    }
+    // His words before the backup's making are there too: the phone had their keys.
+    assert_eq!(read, texts);
+    let status = tablet.driver.ask("status", json!({})).await;
+    assert_eq!(
+        (&status["cross_signing"], &status["verified"], &status["backup"]),
+        (&json!(true), &json!(true), &json!(true))
+    );
+
+    step.now("a late joiner reads what is said from now on, and all four devices read them");
+    let carol = Account::new("carol");
+    let mut late = carol.device(&base, "register", "carol-phone").await;
+    phone.driver.ask("invite", json!({ "room": room, "user": late.user })).await;
+    late.driver.ask("join", json!({ "room": room })).await;
+    for client in [&mut phone, &mut bobs] {
+        client.knows(&late).await;
+        client.knows(&tablet).await;
+    }
+    for client in [&phone, &bobs] {
+        late.knows(client).await;
+    }
+    let mut last = Vec::new();
+    for n in 0..4 {
+        for speaker in [&mut phone, &mut bobs, &mut late] {
+            let body = format!("welcome {n} from {}", speaker.user);
+            speaker.driver.say(&room, &body).await;
+            last.push(body);
+        }
+    }
+    for client in [&phone, &bobs, &laptop, &tablet, &late] {
+        let begin = Instant::now();
+        let tail = || {
+            let seen = client.driver.saw(&room, "text");
+            seen[seen.len().saturating_sub(last.len())..].to_vec()
+        };
+        while tail() != last && begin.elapsed() < SOON {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(tail(), last, "{} {}: {:?}", client.user, client.device, client.undecryptable(&room));
+    }
+    for client in [&phone, &laptop, &bobs] {
+        assert_eq!(client.undecryptable(&room), Vec::<Value>::new(), "{}", client.device);
+    }
+    step.now("done");
+}
+
+/// Prints each step with the time that the one before took.
+struct Step(std::cell::Cell<Instant>);
+
+impl Step {
+    fn new() -> Self {
+        Self(std::cell::Cell::new(Instant::now()))
+    }
+
+    fn now(&self, what: &str) {
+        println!("{:>6.1?} – {what}", self.0.replace(Instant::now()).elapsed());
+    }
+}

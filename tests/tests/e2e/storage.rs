@@ -1,0 +1,88 @@
+//! What rooms cost in the database, and what waiting costs.
+
+use std::{process::Command, time::Duration};
+
+use futures::{StreamExt as _, stream};
+use roost_tests::{node::Node, postgres::Postgres, sync::list, turn, user::at};
+
+const JOINS: usize = 10_000;
+const BUDGET: i64 = 20_000_000;
+const POLLS: usize = 1_000;
+/// Transactions that the database may see while nothing happens.
+const QUIET: i64 = 5;
+
+/// One node with an own database and no NATS.
+async fn node(settings: &[&str]) -> (Node, Postgres) {
+    let postgres = Postgres::start_with(settings).await;
+    let mut node = Node::start("alone", "localhost", &postgres.url(), None, "");
+    node.ready(Duration::from_secs(60)).await;
+    (node, postgres)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_joins_cost_less_than_20_megabytes() {
+    let _turn = turn::alone().await;
+    let (node, postgres) = node(&[]).await;
+    let server = node.server();
+    let begin = std::time::Instant::now();
+    let users: Vec<_> = stream::iter(0..JOINS).map(|_| server.user("u")).buffer_unordered(16).collect().await;
+    println!("{JOINS} registrations in {:.1?}", begin.elapsed());
+    let owner = &users[0];
+
+    let before = postgres.table_bytes().await;
+    let begin = std::time::Instant::now();
+    let room = owner.public_room("everybody").await;
+    stream::iter(&users[1..]).for_each_concurrent(16, |user| user.join(&room)).await;
+    println!("{JOINS} joins in {:.1?}", begin.elapsed());
+    let after = postgres.table_bytes().await;
+
+    println!("the database grew by {:.2} MB", (after - before) as f64 / 1e6);
+    assert!(after - before < BUDGET, "{JOINS} joins grew the database by {} bytes", after - before);
+    let members = owner.get(&at(&room, "joined_members")).await.ok();
+    assert_eq!(members["joined"].as_object().map(serde_json::Map::len), Some(JOINS));
+    // The state that was squeezed is still all there.
+    let all = list(&owner.get(&at(&room, "members?membership=join")).await.ok()["chunk"]);
+    assert_eq!(all.len(), JOINS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_idle_long_polls_leave_the_database_alone() {
+    let _turn = turn::alone().await;
+    // As many sockets as there are waiters, at either end; the server inherits the limit.
+    let own = std::process::id().to_string();
+    let _ = Command::new("prlimit").args(["--pid", &own, "--nofile=16384:"]).status();
+    let (node, postgres) = node(&["autovacuum=off"]).await;
+    let server = node.server();
+    let owner = server.user("owner").await;
+    let room = owner.public_room("a quiet room").await;
+    let users: Vec<_> = stream::iter(0..POLLS).map(|_| server.user("w")).buffer_unordered(16).collect().await;
+    stream::iter(&users).for_each_concurrent(16, |user| user.join(&room)).await;
+    stream::iter(&users)
+        .for_each_concurrent(16, |user| async {
+            user.sync().await;
+            user.sync().await;
+        })
+        .await;
+
+    let polls: Vec<_> = users
+        .into_iter()
+        .map(|user| tokio::spawn(async move { (user.sync_with("timeout=60000").await, user) }))
+        .collect();
+    // Until all of them wait, and the statistics of what was before have been written.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let before = postgres.transactions().await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let after = postgres.transactions().await;
+
+    assert!(polls.iter().all(|it| !it.is_finished()), "a long-poll returned with nothing to say");
+    println!("{POLLS} idle long-polls for 30 s: {} transactions", after - before);
+    assert!(after - before <= QUIET, "the counters moved by {}", after - before);
+
+    // They do wait for something: one message wakes them all.
+    let event = owner.say(&room, "wake up").await;
+    for poll in polls {
+        let (sync, user) =
+            tokio::time::timeout(Duration::from_secs(15), poll).await.expect("a woken long-poll").expect("a sync");
+        assert_eq!(sync["rooms"]["join"][&room]["timeline"]["events"][0]["event_id"], event, "{}", user.id);
+    }
+}
