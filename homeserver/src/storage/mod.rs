@@ -4,6 +4,7 @@
 
 pub mod commit;
 pub mod device_key;
+pub mod event;
 pub mod intern;
 pub mod key_backup;
 pub mod nr;
