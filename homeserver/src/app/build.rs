@@ -3,12 +3,13 @@
 use sqlx::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Database, StartError};
+use super::StartError;
 use crate::{
     bell::Bell,
     config::Config,
     http::{Api, Health, Sampled},
     log::{Log, Options},
+    storage::Database,
 };
 
 /// What a node is made of, as far as its end needs to know.
@@ -29,7 +30,10 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
     let pool: PgPool = database.pool.clone();
 
     let bell = match &config.nats.url {
-        Some(url) => Bell::nats(url.expose(), config.server_name.as_str()).await?,
+        Some(url) => {
+            let bell = Bell::nats(url.expose(), config.server_name.as_str()).await;
+            bell.map_err(|error| StartError::Bell(Box::new(error)))?
+        }
         None => Bell::alone(),
     };
     let log = Log::start(Options {

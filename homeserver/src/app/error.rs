@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-use crate::{postgres::ClusterError, storage};
+use crate::storage::{self, OpenError};
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -15,25 +15,19 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
-    /// The private cluster.
+    /// The database.
     #[error(transparent)]
-    Cluster(#[from] ClusterError),
-    /// `database.url` can't be parsed.
-    #[error("`database.url` is not a database address: {0}")]
-    DatabaseUrl(sqlx::Error),
-    /// The database does not answer.
-    #[error("the database does not answer: {0}")]
-    NoDatabase(sqlx::Error),
-    /// The schema can't be brought up to date.
-    #[error("can't prepare the database's schema: {0}")]
-    Schema(#[from] sqlx::migrate::MigrateError),
+    Database(#[from] OpenError),
     /// A query at the start failed.
     #[error(transparent)]
     Storage(#[from] storage::Error),
-    /// `nats.url` can't be parsed.
-    #[error("`nats.url` is not usable: {0}")]
-    Bell(#[from] async_nats::ConnectError),
-    /// Signals can't be received.
-    #[error("can't receive signals: {0}")]
-    Signals(io::Error),
+    /// `nats.url` can't be used.
+    #[error("`nats.url` can't be used: {0}")]
+    Bell(Box<dyn std::error::Error + Send + Sync>),
+    /// The operating system refused threads or signals.
+    #[error("can't run here: {0}")]
+    System(#[from] io::Error),
+    /// The log was started before.
+    #[error("can't start the log: {0}")]
+    Logging(#[from] tracing_subscriber::util::TryInitError),
 }

@@ -15,7 +15,7 @@ use crate::config::{Log, LogFormat};
 ///
 /// # Errors
 /// It was called twice.
-pub fn start_logging(log: &Log) -> Result<(), TryInitError> {
+pub(super) fn start_logging(log: &Log) -> Result<(), TryInitError> {
     // The configuration has checked the text.
     let level: Targets = log.level.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
     let registry = tracing_subscriber::registry().with(level);

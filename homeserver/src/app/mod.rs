@@ -4,16 +4,10 @@
 //! **Invariant:** the only room that sees all others; no rule of the protocol and no SQL stands here.
 
 mod build;
-mod database;
 mod error;
 mod files;
 mod logging;
 mod run;
 mod signals;
 
-pub use self::{
-    database::Database,
-    error::StartError,
-    logging::start_logging,
-    run::{Started, run},
-};
+pub use self::{error::StartError, run::serve};

@@ -10,12 +10,13 @@ use tokio::time::{sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Database, StartError,
+    StartError,
     build::{Node, build},
     files::raise_open_files,
+    logging::start_logging,
     signals::Signals,
 };
-use crate::{config::Config, http};
+use crate::{config::Config, http, storage::Database};
 
 /// Between losing readiness and closing connections: a proxy that asks meanwhile learns it.
 const NOTICE: Duration = Duration::from_millis(200);
@@ -24,22 +25,22 @@ const REQUESTS_PATIENCE: Duration = Duration::from_millis(2500);
 /// Background tasks, the last group commit among them.
 const TASKS_PATIENCE: Duration = Duration::from_millis(1000);
 
-/// What is known when a node begins to serve.
-#[derive(Debug)]
-pub struct Started<'a> {
-    pub config: &'a Config,
-    pub database: &'a Database,
-    /// From the program's start.
-    pub took: Duration,
-}
-
 /// Runs a node until a signal ends it. `started` is called once, when requests are served.
 ///
 /// # Errors
 /// Only from the start; what goes wrong later is logged.
-pub async fn run(config: Config, started: impl AsyncFnOnce(Started<'_>)) -> Result<(), StartError> {
+pub fn serve(config: Config, started: &dyn Fn(&Config)) -> Result<(), StartError> {
+    start_logging(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(run(config, started));
+    // What still runs was cut off: it must not hold the exit.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(config: Config, started: &dyn Fn(&Config)) -> Result<(), StartError> {
     let begun = Instant::now();
-    let mut signals = Signals::listen().map_err(StartError::Signals)?;
+    let mut signals = Signals::listen()?;
     raise_open_files();
 
     // An address that is taken shows before anything is started.
@@ -75,7 +76,7 @@ pub async fn run(config: Config, started: impl AsyncFnOnce(Started<'_>)) -> Resu
     drop(router);
     let took = begun.elapsed();
     tracing::info!(server_name = %config.server_name, listen = ?config.http.listen, millis = took.as_millis(), "serving");
-    started(Started { config: &config, database: &database, took }).await;
+    started(&config);
 
     let signal = signals.next().await;
     tracing::info!(signal, "going down");

@@ -12,25 +12,22 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::{
-    arguments::{Arguments, Command},
-    output::Failure,
-};
+use self::arguments::{Arguments, Command};
+use crate::config::Config;
 
-/// The program.
-pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match dispatch(arguments.command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
-}
+/// Runs a node until a signal ends it; calls back when it serves.
+type Serve<E> = fn(Config, &dyn Fn(&Config)) -> Result<(), E>;
 
-fn dispatch(command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Quickstart(place) => serve::quickstart(place.data_dir.as_deref()),
-        Command::Serve { config } => serve::serve(&config),
+/// The program. `serve` is handed in, because what builds a node stands beside this room.
+pub fn main<E: std::fmt::Display>(serve: Serve<E>) -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Quickstart(place) => serve::quickstart(serve, place.data_dir.as_deref()),
+        Command::Serve { config } => serve::configured(serve, &config),
         Command::Config(command) => config::run(command),
         Command::Routes { json } => routes::run(json),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
     }
 }

@@ -3,6 +3,7 @@
 //! **Invariant:** no other room holds SQL, and no function here decides what the protocol allows.
 
 pub mod commit;
+mod database;
 pub mod device_key;
 pub mod event;
 pub mod intern;
@@ -13,6 +14,7 @@ pub mod slice;
 
 use std::time::Duration;
 
+pub use database::{Database, OpenError};
 pub use intern::Interner;
 pub use nr::{DeviceNr, EventNr, FrameNr, Membership, Pos, RoomNr, Sym, UserNr};
 use sqlx::{

@@ -4,15 +4,30 @@ use std::time::{Duration, Instant};
 
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
-use super::StartError;
 use crate::{
     config::Config,
-    postgres::{self, Cluster, Holder},
-    storage,
+    postgres::{self, Cluster, ClusterError, Holder},
 };
 
 /// How long a database that does not answer yet is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a database can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The private cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// `database.url` can't be parsed.
+    #[error("`database.url` is not a database address: {0}")]
+    Address(sqlx::Error),
+    /// It does not let us in.
+    #[error("the database can't be opened: {0}")]
+    Unreachable(sqlx::Error),
+    /// The schema can't be brought up to date.
+    #[error("can't prepare the database's schema: {0}")]
+    Schema(#[from] sqlx::migrate::MigrateError),
+}
 
 /// An opened database whose schema is up to date.
 #[derive(Debug)]
@@ -27,8 +42,8 @@ impl Database {
     /// For a node: starts the private cluster unless `database.url` is set.
     ///
     /// # Errors
-    /// See [`StartError`].
-    pub async fn for_node(config: &Config) -> Result<Self, StartError> {
+    /// See [`OpenError`].
+    pub async fn for_node(config: &Config) -> Result<Self, OpenError> {
         let connections = config.database.max_connections;
         match configured(config)? {
             Some(connect) => Self::open(connect, None, connections).await,
@@ -42,8 +57,8 @@ impl Database {
     /// For a command: joins a server's private cluster, or starts it for a moment where no server runs.
     ///
     /// # Errors
-    /// See [`StartError`].
-    pub async fn for_command(config: &Config) -> Result<Self, StartError> {
+    /// See [`OpenError`].
+    pub async fn for_command(config: &Config) -> Result<Self, OpenError> {
         const CONNECTIONS: u32 = 2;
         if let Some(connect) = configured(config)? {
             return Self::open(connect, None, CONNECTIONS).await;
@@ -58,13 +73,13 @@ impl Database {
         }
     }
 
-    async fn open(connect: PgConnectOptions, cluster: Option<Cluster>, connections: u32) -> Result<Self, StartError> {
+    async fn open(connect: PgConnectOptions, cluster: Option<Cluster>, connections: u32) -> Result<Self, OpenError> {
         let connect = connect.application_name("roost");
-        let pool = storage::pool(connect.clone(), connections);
+        let pool = super::pool(connect.clone(), connections);
         let database = Self { pool, connect, cluster };
         let prepared = async {
             wait_for(&database.pool).await?;
-            Ok(storage::migrate(&database.pool).await?)
+            Ok(super::migrate(&database.pool).await?)
         };
         match prepared.await {
             Ok(()) => Ok(database),
@@ -87,14 +102,14 @@ impl Database {
     }
 }
 
-fn configured(config: &Config) -> Result<Option<PgConnectOptions>, StartError> {
+fn configured(config: &Config) -> Result<Option<PgConnectOptions>, OpenError> {
     match &config.database.url {
-        Some(url) => url.expose().parse().map(Some).map_err(StartError::DatabaseUrl),
+        Some(url) => url.expose().parse().map(Some).map_err(OpenError::Address),
         None => Ok(None),
     }
 }
 
-async fn wait_for(pool: &PgPool) -> Result<(), StartError> {
+async fn wait_for(pool: &PgPool) -> Result<(), OpenError> {
     let asked = Instant::now();
     let mut told = false;
     loop {
@@ -108,7 +123,7 @@ async fn wait_for(pool: &PgPool) -> Result<(), StartError> {
             _ => true,
         };
         if !passing || asked.elapsed() > PATIENCE {
-            return Err(StartError::NoDatabase(error));
+            return Err(OpenError::Unreachable(error));
         }
         if !told {
             tracing::warn!(%error, "the database does not answer yet; waiting");
