@@ -20,5 +20,6 @@ pub mod log;
 pub mod metrics;
 pub mod postgres;
 pub mod random;
+pub mod rooms;
 pub mod storage;
 pub mod users;

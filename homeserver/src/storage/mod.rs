@@ -6,10 +6,14 @@ pub mod commit;
 mod database;
 pub mod device_key;
 pub mod event;
+pub mod frame;
+pub mod head;
 pub mod intern;
 pub mod key_backup;
+pub mod member;
 pub mod nr;
 pub mod one_time_key;
+pub mod room;
 pub mod slice;
 
 use std::time::Duration;

@@ -1,0 +1,95 @@
+//! Rooms by ID and by number.
+
+use std::{collections::HashMap, sync::Arc};
+
+use moka::sync::Cache;
+use roost_spec::room_version::{RoomRules, RoomVersion};
+use ruma::{OwnedRoomId, RoomId};
+
+use super::Rooms;
+use crate::storage::{self, Error, Result, RoomNr};
+
+/// What never changes of a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    pub nr: RoomNr,
+    pub id: OwnedRoomId,
+    pub rules: &'static RoomRules,
+}
+
+/// Rooms by ID and by number. Nothing of them changes, so nothing here is ever stale.
+#[derive(Clone)]
+pub(super) struct Known {
+    by_id: Cache<OwnedRoomId, Arc<Room>>,
+    by_nr: Cache<RoomNr, Arc<Room>>,
+}
+
+impl Known {
+    pub fn new() -> Self {
+        Self { by_id: Cache::new(50_000), by_nr: Cache::new(50_000) }
+    }
+
+    pub fn insert(&self, room: &Arc<Room>) {
+        self.by_id.insert(room.id.clone(), Arc::clone(room));
+        self.by_nr.insert(room.nr, Arc::clone(room));
+    }
+}
+
+impl Rooms {
+    /// The room with the ID `id`; `None` where this server knows none.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn find(&self, id: &RoomId) -> Result<Option<Arc<Room>>> {
+        if let Some(room) = self.0.caches.known.by_id.get(id) {
+            return Ok(Some(room));
+        }
+        // No room has an ID that PostgreSQL could not keep.
+        if id.as_str().contains('\0') {
+            return Ok(None);
+        }
+        let row = storage::room::by_id(&self.0.pool, id.as_str()).await?;
+        row.map(|row| self.known(row)).transpose()
+    }
+
+    /// The room with the number `nr`.
+    ///
+    /// # Errors
+    /// The database's own, or that no room has this number.
+    pub async fn find_nr(&self, nr: RoomNr) -> Result<Arc<Room>> {
+        let mut found = self.find_many(&[nr]).await?;
+        found.remove(&nr).ok_or_else(|| Error::Inconsistent(format!("no room has number {}", nr.0)))
+    }
+
+    /// The rooms with the numbers `numbers`, in one query at most.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn find_many(&self, numbers: &[RoomNr]) -> Result<HashMap<RoomNr, Arc<Room>>> {
+        let mut found = HashMap::with_capacity(numbers.len());
+        let mut missing = Vec::new();
+        for nr in numbers {
+            match self.0.caches.known.by_nr.get(nr) {
+                Some(room) => drop(found.insert(*nr, room)),
+                None => missing.push(*nr),
+            }
+        }
+        if !missing.is_empty() {
+            for row in storage::room::by_nr(&self.0.pool, &missing).await? {
+                found.insert(row.nr, self.known(row)?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn known(&self, row: storage::room::Row) -> Result<Arc<Room>> {
+        let damaged = || Error::Inconsistent(format!("the ID or version of room {} can't be read", row.nr.0));
+        let room = Arc::new(Room {
+            nr: row.nr,
+            id: RoomId::parse(&row.id).map_err(|_| damaged())?,
+            rules: RoomVersion::parse(&row.version).ok_or_else(damaged)?.rules(),
+        });
+        self.0.caches.known.insert(&room);
+        Ok(room)
+    }
+}

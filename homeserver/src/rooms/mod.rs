@@ -1,0 +1,102 @@
+//! Rooms: their events, state and members; the only writer of events.
+//!
+//! - [`state`]: state as a structurally shared map, and the frames that keep it small on disk; `frames` finds any of them
+//! - `heads`: where each room's history ends, committed and in flight
+//! - `find`, `members`: rooms by ID, and who is in which
+//! - `followed`: the cache of what the log changes
+//!
+//! **Invariant:** every event goes through the log, and nothing here knows HTTP or who may log in.
+
+mod find;
+mod followed;
+mod frames;
+mod heads;
+mod members;
+pub mod state;
+
+use std::sync::Arc;
+
+pub use find::Room;
+pub use heads::{Extremity, Head};
+pub use members::Memberships;
+use roost_spec::{room_version::RoomVersion, signature::Signer};
+use ruma::{OwnedServerName, ServerName};
+use sqlx::PgPool;
+pub use state::{Frame, StateKey, StateMap};
+
+use crate::{
+    log::{Apply, Log},
+    storage::Interner,
+};
+
+/// The rooms of this server. Cheap to clone.
+#[derive(Clone)]
+pub struct Rooms(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    interner: Interner,
+    log: Log,
+    signer: Signer,
+    server_name: OwnedServerName,
+    default_version: RoomVersion,
+    caches: Caches,
+}
+
+/// What rooms are built from.
+pub struct Options {
+    pub pool: PgPool,
+    pub interner: Interner,
+    pub log: Log,
+    pub signer: Signer,
+    pub server_name: OwnedServerName,
+    /// The version of rooms whose creator names none.
+    pub default_version: RoomVersion,
+    pub caches: Caches,
+}
+
+/// What is kept in memory. Built before the log, which tells it what changes.
+#[derive(Clone)]
+pub struct Caches {
+    known: find::Known,
+    frames: frames::Frames,
+    heads: Arc<heads::Heads>,
+    members: Arc<members::Members>,
+}
+
+impl Caches {
+    /// Empty caches.
+    #[expect(clippy::new_without_default, reason = "an empty cache is no default of anything")]
+    pub fn new() -> Self {
+        let frames = frames::Frames::new();
+        Self {
+            known: find::Known::new(),
+            heads: Arc::new(heads::Heads::new(frames.clone())),
+            members: Arc::new(members::Members::new()),
+            frames,
+        }
+    }
+
+    /// Those that follow the log.
+    pub fn followers(&self) -> Vec<Arc<dyn Apply>> {
+        vec![Arc::clone(&self.heads) as Arc<dyn Apply>, Arc::clone(&self.members) as Arc<dyn Apply>]
+    }
+}
+
+impl Rooms {
+    /// The rooms over their caches, which `log` already tells what changes.
+    pub fn new(options: Options) -> Self {
+        let Options { pool, interner, log, signer, server_name, default_version, caches } = options;
+        Self(Arc::new(Inner { pool, interner, log, signer, server_name, default_version, caches }))
+    }
+
+    /// The name of this server.
+    pub fn server_name(&self) -> &ServerName {
+        &self.0.server_name
+    }
+
+    /// The numbers of strings: event types, state keys, users.
+    pub fn interner(&self) -> &Interner {
+        &self.0.interner
+    }
+}

@@ -1,0 +1,32 @@
+//! Rooms: number, ID, version, and whether the public directory lists them.
+
+use sqlx::PgPool;
+
+use super::{Result, RoomNr};
+
+/// A room as the database keeps it. Apart from `public`, nothing of it ever changes.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Row {
+    pub nr: RoomNr,
+    pub id: String,
+    pub version: String,
+    pub public: bool,
+}
+
+/// The room with the ID `id`.
+pub async fn by_id(pool: &PgPool, id: &str) -> Result<Option<Row>> {
+    let sql = "select nr, id, version, public from room where id = $1";
+    Ok(sqlx::query_as(sql).bind(id).fetch_optional(pool).await?)
+}
+
+/// The rooms with these numbers.
+pub async fn by_nr(pool: &PgPool, numbers: &[RoomNr]) -> Result<Vec<Row>> {
+    let sql = "select nr, id, version, public from room where nr = any($1)";
+    Ok(sqlx::query_as(sql).bind(numbers).fetch_all(pool).await?)
+}
+
+/// Lists the room in the public directory, or takes it off. `false` where there is no such room.
+pub async fn set_public(pool: &PgPool, nr: RoomNr, public: bool) -> Result<bool> {
+    let done = sqlx::query("update room set public = $2 where nr = $1").bind(nr).bind(public).execute(pool).await?;
+    Ok(done.rows_affected() == 1)
+}
