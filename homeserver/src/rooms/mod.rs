@@ -3,26 +3,38 @@
 //! - [`state`]: state as a structurally shared map, and the frames that keep it small on disk; `frames` finds any of them
 //! - `heads`: where each room's history ends, committed and in flight
 //! - `find`, `members`: rooms by ID, and who is in which
+//! - `events`, `recent`, `timeline`: events in memory, and each room's newest; `render` writes them for clients
+//! - `visibility`: who may see which of them
 //! - `followed`: the cache of what the log changes
 //!
 //! **Invariant:** every event goes through the log, and nothing here knows HTTP or who may log in.
 
+mod events;
 mod find;
 mod followed;
 mod frames;
 mod heads;
 mod members;
+mod page_token;
+mod recent;
+pub mod render;
 pub mod state;
+mod stored;
+mod timeline;
+pub mod visibility;
 
 use std::sync::Arc;
 
 pub use find::Room;
 pub use heads::{Extremity, Head};
 pub use members::Memberships;
+pub use page_token::{NotAToken, PageToken};
 use roost_spec::{room_version::RoomVersion, signature::Signer};
 use ruma::{OwnedServerName, ServerName};
 use sqlx::PgPool;
 pub use state::{Frame, StateKey, StateMap};
+pub use stored::StoredEvent;
+pub use timeline::Timeline;
 
 use crate::{
     log::{Apply, Log},
@@ -62,6 +74,7 @@ pub struct Caches {
     frames: frames::Frames,
     heads: Arc<heads::Heads>,
     members: Arc<members::Members>,
+    events: Arc<events::Events>,
 }
 
 impl Caches {
@@ -73,13 +86,18 @@ impl Caches {
             known: find::Known::new(),
             heads: Arc::new(heads::Heads::new(frames.clone())),
             members: Arc::new(members::Members::new()),
+            events: Arc::new(events::Events::new()),
             frames,
         }
     }
 
     /// Those that follow the log.
     pub fn followers(&self) -> Vec<Arc<dyn Apply>> {
-        vec![Arc::clone(&self.heads) as Arc<dyn Apply>, Arc::clone(&self.members) as Arc<dyn Apply>]
+        vec![
+            Arc::clone(&self.heads) as Arc<dyn Apply>,
+            Arc::clone(&self.members) as Arc<dyn Apply>,
+            Arc::clone(&self.events) as Arc<dyn Apply>,
+        ]
     }
 }
 
