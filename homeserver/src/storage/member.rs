@@ -44,3 +44,9 @@ pub async fn forget(pool: &PgPool, user: UserNr, room: RoomNr) -> Result<u64> {
     let sql = "update member set forgotten = true where room = $2 and usr = $1 and membership in (0, 3)";
     Ok(sqlx::query(sql).bind(user).bind(room).execute(pool).await?.rows_affected())
 }
+
+/// The rooms that `user` is joined to.
+pub async fn joined_rooms(pool: &PgPool, user: UserNr) -> Result<Vec<RoomNr>> {
+    let sql = "select room from member where usr = $1 and membership = 1 order by room";
+    Ok(sqlx::query_scalar(sql).bind(user).fetch_all(pool).await?)
+}

@@ -10,6 +10,7 @@ pub mod frame;
 pub mod head;
 pub mod intern;
 pub mod key_backup;
+pub mod media;
 pub mod member;
 pub mod nr;
 pub mod one_time_key;

@@ -1,0 +1,84 @@
+//! Keys of end-to-end encryption: upload, query, claim, cross-signing, backup, and messages to devices.
+//!
+//! Keys are stored before the log tells of them, so that whoever heard of a change finds it on every node.
+//!
+//! **Invariant:** nothing here can decrypt anything, and a one-time key leaves the server once.
+
+mod backup;
+mod claim;
+mod cross_signing;
+mod query;
+mod send_to_device;
+mod signatures;
+mod signed;
+mod upload;
+
+use std::sync::Arc;
+
+pub use backup::{BackupError, BackupState, NewSession};
+pub use claim::{ClaimedKeys, Wanted};
+pub use cross_signing::{CrossSigningError, CrossSigningUpload};
+pub use query::{KeysByUser, QueriedKeys};
+use ruma::{OwnedServerName, UserId};
+pub use send_to_device::{Messages, SendToDeviceError};
+pub use signatures::{SignatureFailure, SignatureUpload};
+use sqlx::PgPool;
+pub use upload::{KeyCounts, KeyUpload, UploadError};
+
+use crate::{
+    log::{self, Log, Writes},
+    storage::{self, Interner, UserNr},
+};
+
+/// The key service. Cheap to clone.
+#[derive(Clone)]
+pub struct Keys(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    log: Log,
+    interner: Interner,
+    server_name: OwnedServerName,
+}
+
+/// Why a change of keys could not be told to others.
+#[derive(Debug, thiserror::Error)]
+pub enum AnnounceError {
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    #[error(transparent)]
+    Log(#[from] log::Error),
+}
+
+impl Keys {
+    /// The key service of `server_name`.
+    pub fn new(pool: PgPool, log: Log, interner: Interner, server_name: OwnedServerName) -> Self {
+        Self(Arc::new(Inner { pool, log, interner, server_name }))
+    }
+
+    fn is_local(&self, user: &UserId) -> bool {
+        user.server_name() == self.0.server_name
+    }
+
+    /// The numbers of the local ones among `users`; unknown users are left out.
+    async fn local_numbers<'a>(
+        &self,
+        users: impl Iterator<Item = &'a UserId>,
+    ) -> storage::Result<Vec<(UserNr, &'a UserId)>> {
+        let mut numbers = Vec::new();
+        for user in users.filter(|u| self.is_local(u)) {
+            if let Some(nr) = self.0.interner.find(user.as_str()).await? {
+                numbers.push((nr, user));
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// Tells everyone who shares a room with `user` that the user's keys changed.
+    async fn announce(&self, user: UserNr) -> Result<(), AnnounceError> {
+        let wake_rooms = storage::member::joined_rooms(&self.0.pool, user).await?;
+        let writes = Writes { device_changes: vec![user], wake_rooms, wake_users: vec![user], ..Writes::default() };
+        self.0.log.write(writes).await?;
+        Ok(())
+    }
+}
