@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use roost_spec::{
     auth::{self, AuthEvent, StateView},
     canonical_json::{Object, Value},
-    event::{Draft, EventRef, Pdu},
+    event::{
+        Draft, EventRef, Pdu,
+        content::{Field, PowerLevels},
+    },
     room_version::{RoomRules, RoomVersion},
     signature::Signer,
 };
@@ -124,7 +127,8 @@ impl Rooms {
     }
 
     fn levels(&mut self, names: &[&'static str]) -> Object {
-        names.iter().filter_map(|name| (self.below(2) == 0).then(|| (*name, self.level()))).collect()
+        let chosen: Vec<_> = names.iter().filter(|_| self.below(2) == 0).collect();
+        chosen.into_iter().map(|name| (*name, self.level())).collect()
     }
 
     fn power_levels(&mut self) -> Object {
@@ -223,10 +227,10 @@ impl Rooms {
             }
         }
         if self.below(4) > 0 {
+            // What is malformed is refused on its way in, so that no state has it.
             let mut content = self.power_levels();
-            if let Some(users) = content.get_mut("users").and_then(Value::as_object_mut) {
-                // What is no user id is refused on its way in.
-                users.retain(|user, _| user.starts_with('@'));
+            while !is_well_formed(self.rules, &content) {
+                content = self.power_levels();
             }
             put(self.sign("m.room.power_levels", USERS[0], Some(""), content, &room_id, vec![], vec![]));
         }
@@ -299,6 +303,16 @@ impl Rooms {
     fn other_reference(&self) -> EventRef {
         EventRef { event_id: "$prev:a.org".into(), sha256: self.rules.references_carry_hashes().then_some([1; 32]) }
     }
+}
+
+fn is_well_formed(rules: &RoomRules, content: &Object) -> bool {
+    let levels = PowerLevels::read(rules, content);
+    let single = [levels.ban, levels.events_default, levels.invite, levels.kick, levels.redact, levels.state_default];
+    let mut many = [&levels.events, &levels.users, &levels.notifications].into_iter();
+    !single.contains(&Field::Malformed)
+        && levels.users_default != Field::Malformed
+        && many.all(|levels| *levels != Field::Malformed)
+        && levels.users.present().is_none_or(|users| users.iter().all(|(user, _)| user.starts_with('@')))
 }
 
 #[test]

@@ -71,3 +71,65 @@ pub fn check_auth_events<'a>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        auth::{
+            StateView as _,
+            test_room::{ALICE, BOB, Room},
+        },
+        room_version::RoomVersion,
+    };
+
+    /// The verdict on a message of Alice's that cites these events.
+    fn citing(room: &Room, keys: &[(&str, &str)]) -> Result<(), Rejection> {
+        let event = room.make("m.room.message", ALICE, None, "{}");
+        let cited = keys.iter().map(|(kind, state_key)| accepted(room, kind, state_key));
+        check_auth_events(room.version.rules(), &event, cited, Some(accepted(room, "m.room.create", "")))
+    }
+
+    fn accepted<'a>(room: &'a Room, kind: &str, state_key: &str) -> AuthEvent<'a> {
+        AuthEvent { event: room.event(kind, state_key).unwrap(), rejected: false }
+    }
+
+    const CREATE: (&str, &str) = ("m.room.create", "");
+    const MEMBER: (&str, &str) = ("m.room.member", ALICE);
+
+    #[test]
+    fn an_event_cites_what_it_needs_and_nothing_else() {
+        let room = Room::new(RoomVersion::V11).with_member(BOB, "join");
+        assert_eq!(citing(&room, &[CREATE, MEMBER]), Ok(()));
+        assert_eq!(citing(&room, &[MEMBER]), Err(Rejection::NoCreateEvent));
+        assert!(matches!(citing(&room, &[CREATE, MEMBER, MEMBER]), Err(Rejection::DuplicateAuthEvent { .. })));
+        assert!(matches!(citing(&room, &[CREATE, ("m.room.member", BOB)]), Err(Rejection::UnneededAuthEvent { .. })));
+    }
+
+    #[test]
+    fn from_version_12_on_the_room_id_stands_for_the_create_event() {
+        let room = Room::new(RoomVersion::V12);
+        assert_eq!(citing(&room, &[MEMBER]), Ok(()));
+        assert!(matches!(citing(&room, &[CREATE, MEMBER]), Err(Rejection::UnneededAuthEvent { .. })));
+
+        let event = room.make("m.room.message", ALICE, None, "{}");
+        let with_create = |create| check_auth_events(room.version.rules(), &event, [], create);
+        assert_eq!(with_create(None), Err(Rejection::RoomIdIsNoCreateEvent));
+        let rejected = AuthEvent { rejected: true, ..accepted(&room, "m.room.create", "") };
+        assert_eq!(with_create(Some(rejected)), Err(Rejection::RoomIdIsNoCreateEvent));
+        let other = Room::created_with(RoomVersion::V12, r#"{"other":1}"#);
+        assert_eq!(with_create(Some(accepted(&other, "m.room.create", ""))), Err(Rejection::RoomIdIsNoCreateEvent));
+    }
+
+    #[test]
+    fn rejected_and_foreign_events_permit_nothing() {
+        let (room, other) = (Room::new(RoomVersion::V12), Room::created_with(RoomVersion::V12, r#"{"other":1}"#));
+        let event = room.make("m.room.message", ALICE, None, "{}");
+        let citing = |cited| {
+            check_auth_events(room.version.rules(), &event, [cited], Some(accepted(&room, "m.room.create", "")))
+        };
+        let rejected = AuthEvent { rejected: true, ..accepted(&room, MEMBER.0, MEMBER.1) };
+        assert!(matches!(citing(rejected), Err(Rejection::RejectedAuthEvent { .. })));
+        assert!(matches!(citing(accepted(&other, MEMBER.0, MEMBER.1)), Err(Rejection::AuthEventOfOtherRoom { .. })));
+    }
+}

@@ -113,7 +113,13 @@ impl<S: StateView> Case<'_, S> {
             Field::Absent => {}
             invite => {
                 let is_banned = self.current(self.target)? == Membership::Ban;
-                return third_party::check(self.event, invite.present(), self.target, is_banned, self.state);
+                return third_party::check(
+                    self.event,
+                    invite.present().map(|invite| &**invite),
+                    self.target,
+                    is_banned,
+                    self.state,
+                );
             }
         }
         // 4.4.2 If the sender's current membership state is not join, reject.
@@ -204,5 +210,116 @@ impl<S: StateView> Case<'_, S> {
             None => Ok(JoinRule::Invite),
             Some(rules) => rules.join_rule.ok_or(Rejection::MalformedState("join rules")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        auth::test_room::{ALICE, BOB, CAROL, Room},
+        room_version::RoomVersion::{self, V6, V7, V8, V9, V10, V11, V12},
+    };
+
+    const VIA_ALICE: &str = r#"{"join_authorised_via_users_server":"@alice:a.org","membership":"join"}"#;
+
+    #[test]
+    fn the_creator_joins_first_without_being_asked() {
+        for version in [V10, V12] {
+            let room = Room::new(version);
+            assert_eq!(room.first_join(ALICE), Ok(()));
+            assert_eq!(room.first_join(BOB), Err(Rejection::NotInvited));
+        }
+    }
+
+    #[test]
+    fn without_join_rules_only_the_invited_join() {
+        let room = Room::new(V11).with_member(BOB, "invite");
+        assert_eq!(room.membership(BOB, BOB, "join"), Ok(()));
+        assert_eq!(room.membership(CAROL, CAROL, "join"), Err(Rejection::NotInvited));
+        assert_eq!(room.membership(ALICE, BOB, "join"), Err(Rejection::NotForOthers));
+    }
+
+    #[test]
+    fn the_banned_stay_out_until_someone_unbans_them() {
+        let room = Room::new(V11).with_join_rule("public").with_member(BOB, "ban").with_member(CAROL, "join");
+        assert_eq!(room.membership(BOB, BOB, "join"), Err(Rejection::Banned));
+        assert_eq!(room.membership(BOB, BOB, "leave"), Err(Rejection::Banned));
+        assert_eq!(room.membership(ALICE, BOB, "invite"), Err(Rejection::Banned));
+        assert!(matches!(room.membership(CAROL, BOB, "leave"), Err(Rejection::Power { .. })));
+        assert_eq!(room.membership(ALICE, BOB, "leave"), Ok(()));
+    }
+
+    #[test]
+    fn unbanning_needs_the_ban_level_and_the_kick_level() {
+        let levels = |ban: i64, kick: i64| {
+            let levels = format!(r#"{{"ban":{ban},"kick":{kick},"users":{{"@carol:b.org":50}}}}"#);
+            Room::new(V11).with_member(BOB, "ban").with_member(CAROL, "join").with_levels(&levels)
+        };
+        assert_eq!(levels(50, 50).membership(CAROL, BOB, "leave"), Ok(()));
+        assert!(levels(60, 50).membership(CAROL, BOB, "leave").is_err());
+        assert!(levels(50, 60).membership(CAROL, BOB, "leave").is_err());
+    }
+
+    #[test]
+    fn nobody_kicks_or_bans_an_equal() {
+        let levels = r#"{"users":{"@alice:a.org":100,"@bob:a.org":50,"@carol:b.org":50}}"#;
+        let room = Room::new(V11).with_member(BOB, "join").with_member(CAROL, "join").with_levels(levels);
+        for membership in ["leave", "ban"] {
+            assert!(matches!(room.membership(BOB, CAROL, membership), Err(Rejection::TargetPower { .. })));
+            assert_eq!(room.membership(ALICE, BOB, membership), Ok(()));
+        }
+    }
+
+    #[test]
+    fn creators_of_version_12_are_beyond_each_other() {
+        let create = r#"{"additional_creators":["@bob:a.org"]}"#;
+        let levels = r#"{"users":{"@carol:b.org":9007199254740991}}"#;
+        let room =
+            Room::created_with(V12, create).with_member(BOB, "join").with_member(CAROL, "join").with_levels(levels);
+        assert!(matches!(room.membership(CAROL, ALICE, "leave"), Err(Rejection::TargetPower { .. })));
+        assert!(matches!(room.membership(ALICE, BOB, "leave"), Err(Rejection::TargetPower { .. })));
+        assert_eq!(room.membership(BOB, CAROL, "ban"), Ok(()));
+    }
+
+    #[test]
+    fn knocking_came_with_version_7() {
+        let room = |version| Room::new(version).with_join_rule("knock");
+        assert_eq!(room(V6).membership(BOB, BOB, "knock"), Err(Rejection::UnknownMembership));
+        assert_eq!(room(V7).membership(BOB, BOB, "knock"), Ok(()));
+        assert_eq!(room(V7).membership(CAROL, BOB, "knock"), Err(Rejection::NotForOthers));
+        assert_eq!(room(V7).with_member(BOB, "ban").membership(BOB, BOB, "knock"), Err(Rejection::NoNeedToKnock));
+        let knocked = |version| room(version).with_member(BOB, "knock").membership(BOB, BOB, "leave");
+        assert_eq!(knocked(V7), Ok(()));
+        assert_eq!(knocked(V6), Err(Rejection::NotInRoom));
+        let restricted = |version| Room::new(version).with_join_rule("knock_restricted").membership(BOB, BOB, "knock");
+        assert_eq!(restricted(V9), Err(Rejection::KnockNotAllowed));
+        assert_eq!(restricted(V10), Ok(()));
+    }
+
+    #[test]
+    fn a_restricted_join_needs_someone_in_the_room_who_may_invite() {
+        let join = |version: RoomVersion, rule: &str, levels: &str, content: &str| {
+            let room = Room::new(version).with_join_rule(rule).with_levels(levels);
+            room.set(CAROL, "m.room.member", CAROL, content)
+        };
+        assert_eq!(join(V8, "restricted", "{}", VIA_ALICE), Ok(()));
+        assert_eq!(join(V7, "restricted", "{}", VIA_ALICE), Err(Rejection::NotInvited));
+        assert_eq!(join(V9, "knock_restricted", "{}", VIA_ALICE), Err(Rejection::NotInvited));
+        assert_eq!(join(V10, "knock_restricted", "{}", VIA_ALICE), Ok(()));
+        assert_eq!(join(V8, "restricted", r#"{"invite":1}"#, VIA_ALICE), Err(Rejection::NotAuthorised));
+        assert_eq!(join(V12, "restricted", r#"{"invite":1}"#, VIA_ALICE), Ok(()));
+        assert_eq!(join(V8, "restricted", "{}", r#"{"membership":"join"}"#), Err(Rejection::NotAuthorised));
+        let via_bob = VIA_ALICE.replace("alice", "bob");
+        assert_eq!(join(V8, "restricted", "{}", &via_bob), Err(Rejection::NotAuthorised));
+    }
+
+    #[test]
+    fn membership_needs_a_user_and_a_known_word() {
+        let room = Room::new(V11);
+        assert_eq!(room.membership(ALICE, "bob", "invite"), Err(Rejection::NoTarget));
+        assert_eq!(room.send(ALICE, "m.room.member"), Err(Rejection::NoTarget));
+        assert_eq!(room.membership(ALICE, BOB, "dance"), Err(Rejection::UnknownMembership));
+        assert_eq!(room.set(ALICE, "m.room.member", BOB, "{}"), Err(Rejection::UnknownMembership));
     }
 }

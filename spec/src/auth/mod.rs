@@ -18,6 +18,8 @@ mod power;
 mod power_levels;
 mod rejection;
 mod selection;
+#[cfg(test)]
+mod test_room;
 mod third_party;
 
 pub use auth_events::{AuthEvent, check_auth_events};

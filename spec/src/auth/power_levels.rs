@@ -131,3 +131,72 @@ impl Change<'_> {
         Rejection::PowerChange { what: what.into(), has: self.has }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        auth::test_room::{ALICE, BOB, CAROL, Room},
+        room_version::RoomVersion::{self, V5, V6, V9, V10, V11, V12},
+    };
+
+    /// Bob, of level 50, sets the power levels in a room where Alice has 100 and Carol 50.
+    fn bob_sets(version: RoomVersion, levels: &str) -> Result<(), Rejection> {
+        let current = r#"{"ban":60,"events":{"m.x":70},"notifications":{"room":60},
+            "users":{"@alice:a.org":100,"@bob:a.org":50,"@carol:b.org":50}}"#;
+        let room = Room::new(version).with_member(BOB, "join").with_member(CAROL, "join").with_levels(current);
+        room.set(BOB, "m.room.power_levels", "", levels)
+    }
+
+    fn with(change: impl Fn(String) -> String) -> String {
+        change(
+            r#"{"ban":60,"events":{"m.x":70},"notifications":{"room":60},"users":{"@alice:a.org":100,"@bob:a.org":50,"@carol:b.org":50}}"#
+                .to_owned(),
+        )
+    }
+
+    #[test]
+    fn changes_reach_as_far_as_the_senders_own_level() {
+        let refused = |what: &str| Err(Rejection::PowerChange { what: what.into(), has: PowerLevel::Finite(50) });
+        let set = |from: &str, to: &str| bob_sets(V11, &with(|levels| levels.replacen(from, to, 1)));
+        assert_eq!(set("", ""), Ok(()));
+        assert_eq!(set("\"ban\":60", "\"ban\":50"), refused("ban"));
+        assert_eq!(set("\"ban\":60,", ""), refused("ban"));
+        assert_eq!(set("\"ban\":60", "\"ban\":60,\"kick\":51"), refused("kick"));
+        assert_eq!(set("\"ban\":60", "\"ban\":60,\"kick\":0"), Ok(()));
+        assert_eq!(set("\"m.x\":70", ""), refused("m.x"));
+        assert_eq!(set("\"m.x\":70", "\"m.x\":70,\"m.y\":50"), Ok(()));
+        assert_eq!(set("\"m.x\":70", "\"m.x\":70,\"m.y\":51"), refused("m.y"));
+        assert_eq!(set("\"@alice:a.org\":100", "\"@alice:a.org\":0"), refused(ALICE));
+        // Not an equal, but oneself: down, never up.
+        assert_eq!(set("\"@carol:b.org\":50", "\"@carol:b.org\":0"), refused(CAROL));
+        assert_eq!(set("\"@bob:a.org\":50", "\"@bob:a.org\":0"), Ok(()));
+        assert_eq!(set("\"@bob:a.org\":50", "\"@bob:a.org\":51"), refused(BOB));
+        assert_eq!(set("\"@bob:a.org\":50", "\"@bob:a.org\":50,\"@dave:b.org\":50"), Ok(()));
+    }
+
+    #[test]
+    fn notifications_are_guarded_from_version_6_on() {
+        let lowered = with(|levels| levels.replace("\"room\":60", "\"room\":0"));
+        assert_eq!(bob_sets(V5, &lowered), Ok(()));
+        assert!(bob_sets(V6, &lowered).is_err());
+    }
+
+    #[test]
+    fn strings_are_levels_up_to_version_9() {
+        let text = with(|levels| levels.replace("\"ban\":60", "\"ban\":\"60\""));
+        assert_eq!(bob_sets(V9, &text), Ok(()));
+        assert_eq!(bob_sets(V10, &text), Err(Rejection::MalformedPowerLevels("ban")));
+        let users = r#"{"users":{"nobody":0}}"#;
+        assert_eq!(bob_sets(V9, users), Err(Rejection::PowerForNoUser("nobody".into())));
+    }
+
+    #[test]
+    fn creators_of_version_12_are_not_listed_and_need_not_be() {
+        let room = Room::created_with(V12, r#"{"additional_creators":["@bob:a.org"]}"#);
+        let set = |levels: &str| room.set(ALICE, "m.room.power_levels", "", levels);
+        assert_eq!(set(r#"{"users":{"@alice:a.org":100}}"#), Err(Rejection::PowerForCreator(ALICE.into())));
+        assert_eq!(set(r#"{"users":{"@bob:a.org":100}}"#), Err(Rejection::PowerForCreator(BOB.into())));
+        assert_eq!(set(r#"{"ban":9007199254740991,"users":{"@carol:b.org":9007199254740991}}"#), Ok(()));
+    }
+}

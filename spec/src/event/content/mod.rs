@@ -5,12 +5,14 @@
 //! **Invariant:** nothing is judged here, only read.
 
 mod create;
+mod history_visibility;
 mod join_rules;
 mod member;
 mod power_levels;
 mod third_party_invite;
 
 pub use create::Create;
+pub use history_visibility::HistoryVisibility;
 pub use join_rules::{JoinRule, JoinRules};
 pub use member::{Member, Membership, SignedInvite};
 pub use power_levels::{Levels, PowerLevels};
