@@ -5,6 +5,7 @@
 //! - [`event`]: a draft, an untrusted event and an event of ours are different types
 //! - [`redaction`], [`hash`], [`signature`]: how an event gets its id and proves its sender
 //! - [`auth`]: may this event be in this room, given this state? (feature `server`)
+//! - [`state_res`]: one state out of several (feature `server`)
 //! - [`push`]: whom does an event notify?
 //! - [`ident`]: the parts of identifiers
 //!
@@ -26,6 +27,9 @@ pub mod signature;
 
 #[cfg(feature = "server")]
 pub mod auth;
+
+#[cfg(feature = "server")]
+pub mod state_res;
 
 #[doc(hidden)]
 #[cfg(feature = "server")]

@@ -8,7 +8,10 @@
 mod common;
 
 use common::Random;
-use roost_spec::push::{CompiledRuleset, Context, FlatEvent, Ruleset, SenderPower};
+use roost_spec::{
+    event::content::Levels,
+    push::{CompiledRuleset, Context, FlatEvent, Ruleset, SenderPower},
+};
 use ruma_common::push::{PushConditionPowerLevelsCtx, PushConditionRoomCtx, Ruleset as RumaRuleset};
 use serde_json::{Value, json};
 use std::{
@@ -156,7 +159,7 @@ fn evaluation_agrees_with_ruma() {
         let member_count = 2 + random.below(3) as u64;
         let (level, room_level) = (random.below(3) as i64 * 50, random.below(3) as i64 * 50);
 
-        let levels = BTreeMap::from([("room".to_owned(), room_level)]);
+        let levels = Levels::from_iter([("room", room_level)]);
         let power = Some(SenderPower { level, notifications: Some(&levels) });
         let context = Context { user_id: ALICE, display_name: Some(name), member_count, power };
         let ours = CompiledRuleset::new(&serde_json::from_value(rules.clone()).unwrap(), ALICE);

@@ -12,10 +12,8 @@ use super::{
     flat_event::{Leaf, Path},
     glob::Glob,
 };
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, LazyLock},
-};
+use crate::event::content::Levels;
+use std::sync::{Arc, LazyLock};
 
 /// The level that `notifications` means when it says nothing about `room`.
 const DEFAULT_ROOM_NOTIFICATION_LEVEL: i64 = 50;
@@ -39,7 +37,7 @@ pub struct SenderPower<'a> {
     /// The sender's level; `i64::MAX` for the creators of a version 12 room.
     pub level: i64,
     /// `notifications` of `m.room.power_levels`.
-    pub notifications: Option<&'a BTreeMap<String, i64>>,
+    pub notifications: Option<&'a Levels>,
 }
 
 impl SenderPower<'_> {
@@ -47,7 +45,7 @@ impl SenderPower<'_> {
     /// other kinds the room must say something.
     fn permits(&self, key: &str) -> bool {
         let default = (key == "room").then_some(DEFAULT_ROOM_NOTIFICATION_LEVEL);
-        let required = self.notifications.and_then(|levels| levels.get(key).copied()).or(default);
+        let required = self.notifications.and_then(|levels| levels.get(key)).or(default);
         required.is_some_and(|required| self.level >= required)
     }
 }
@@ -243,7 +241,7 @@ mod tests {
             let power = Some(SenderPower { level, notifications });
             default_actions(&mention, &Context { power, ..context() }).highlight()
         };
-        let levels = BTreeMap::from([("room".to_owned(), 10)]);
+        let levels = Levels::from_iter([("room", 10)]);
         assert!(highlight(50, None) && !highlight(49, None));
         assert!(highlight(10, Some(&levels)) && !highlight(9, Some(&levels)));
         assert!(!default_actions(&mention, &context()).highlight(), "no power known");

@@ -47,6 +47,14 @@ impl Levels {
     }
 }
 
+impl<'a> FromIterator<(&'a str, i64)> for Levels {
+    fn from_iter<I: IntoIterator<Item = (&'a str, i64)>>(levels: I) -> Self {
+        let mut levels: Vec<(Box<str>, i64)> = levels.into_iter().map(|(name, level)| (name.into(), level)).collect();
+        levels.sort_by(|one, other| one.0.cmp(&other.0));
+        Self(levels)
+    }
+}
+
 impl PowerLevels {
     /// Reads a content as the room version says: only integers, or also what older servers wrote.
     pub fn read(rules: &RoomRules, content: &Object) -> Self {
