@@ -27,6 +27,8 @@ use crate::{
 
 /// The long-poll of the sync loop.
 const POLL: Duration = Duration::from_secs(10);
+/// What was seen, in the device's folder.
+const SEEN: &str = "seen.json";
 
 pub struct Device {
     pub client: Client,
@@ -34,6 +36,7 @@ pub struct Device {
     pub flows: std::sync::Mutex<Flows>,
     syncing: Arc<Mutex<()>>,
     task: Mutex<Option<JoinHandle<()>>>,
+    store: PathBuf,
 }
 
 impl Device {
@@ -70,10 +73,11 @@ impl Device {
         }
         let device = Self {
             client,
-            seen: Arc::default(),
+            seen: Arc::new(Seen::load(&store.join(SEEN))?),
             flows: Default::default(),
             syncing: Arc::default(),
             task: Mutex::default(),
+            store,
         };
         let mut described = device.describe()?;
         described["server"] = session["server"].clone();
@@ -112,6 +116,12 @@ impl Device {
             old.abort();
         }
         Ok(json!({}))
+    }
+
+    /// Ends in good order.
+    pub async fn close(&self) -> Result<()> {
+        self.stop_sync().await;
+        self.seen.save(&self.store.join(SEEN))
     }
 
     /// Ends the sync loop, wherever it is.

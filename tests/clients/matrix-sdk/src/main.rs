@@ -36,10 +36,11 @@ async fn main() -> Result<()> {
         let command: Value = serde_json::from_str(&line).context("a command is one JSON object a line")?;
         let what = text(&command, "do")?.to_owned();
         if what == "shutdown" {
-            if let Some(device) = device.write().await.take() {
-                device.stop_sync().await;
-            }
-            wire::answer(&command, Ok(json!({})));
+            let result = match device.write().await.take() {
+                Some(device) => device.close().await,
+                None => Ok(()),
+            };
+            wire::answer(&command, result.map(|()| json!({})));
             break;
         }
         let device = Arc::clone(&device);

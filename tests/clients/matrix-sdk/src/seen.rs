@@ -4,6 +4,8 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
+    path::Path,
     sync::{Mutex, PoisonError},
 };
 
@@ -57,6 +59,21 @@ impl Seen {
             }
         }
         self.retry(client).await
+    }
+
+    /// What a device saw before it was shut down, so that a gap ends where it fell asleep.
+    pub fn load(path: &Path) -> Result<Self> {
+        let seen = Self::default();
+        if path.exists() {
+            seen.lock().events = serde_json::from_slice(&fs::read(path)?)?;
+        }
+        Ok(seen)
+    }
+
+    /// For [`Seen::load`].
+    pub fn save(&self, path: &Path) -> Result<()> {
+        fs::write(path, serde_json::to_vec(&self.lock().events)?)?;
+        Ok(())
     }
 
     /// The decrypted content of an image that was seen.
