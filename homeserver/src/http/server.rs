@@ -106,8 +106,9 @@ async fn connection_http1(stream: TcpStream, front: Front, drain: &CancellationT
     let mut wire = connection.into_parts().io.into_inner();
     let answered = match &ended {
         Ok(()) => false,
-        Err(error) if error.is_timeout() => wire.answer_timeout().await,
-        Err(error) => error.is_parse(),
+        Err(error) if error.is_parse() => true,
+        // Anything else may have ended a request before it was whole.
+        Err(_) => wire.answer_incomplete().await,
     };
     let mut stream = wire.into_stream();
     if stream.shutdown().await.is_ok() && answered {
@@ -149,7 +150,8 @@ fn cancelled(draining: &mut Option<Pin<Box<WaitForCancellationFuture<'_>>>>, cx:
 async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0";
     let mut seen = [0; PREFACE.len()];
-    loop {
+    // A preface fits one packet; what trickles in is for HTTP/1's own timeout.
+    for _ in 0..100 {
         let count = stream.peek(&mut seen).await?;
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -159,6 +161,7 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
         }
         sleep(Duration::from_millis(5)).await;
     }
+    Ok(false)
 }
 
 /// Reads on for a moment: closing with unread bytes resets the connection, and the client would lose the answer.

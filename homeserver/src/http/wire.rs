@@ -30,12 +30,12 @@ impl Wire {
         Self { stream, instead: Bytes::new(), asked: false }
     }
 
-    /// Answers a head that did not arrive whole in time; says nothing to an idle connection.
-    pub async fn answer_timeout(&mut self) -> bool {
+    /// Answers a request that stopped coming before it was whole; says nothing to an idle connection.
+    pub async fn answer_incomplete(&mut self) -> bool {
         if !self.asked {
             return false;
         }
-        let answer = answer("408 Request Timeout", "M_UNKNOWN", "the request's headers did not arrive in time");
+        let answer = answer("408 Request Timeout", "M_UNKNOWN", "the request did not arrive whole, or not in time");
         let written = timeout(Duration::from_secs(2), self.stream.write_all(&answer)).await;
         matches!(written, Ok(Ok(())))
     }
