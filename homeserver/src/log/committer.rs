@@ -1,7 +1,7 @@
 //! The group commit: one task, one connection, one call in flight.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ use crate::{
     bell::Topic,
     clock::now_ms,
     storage::{
-        self, Pos, RoomNr,
+        self, EventNr, Pos, RoomNr,
         commit::{self, Answer, Batch, ORD_STEP, Outcome, RoomWrite, TxnKey},
     },
 };
@@ -58,7 +58,7 @@ pub(super) async fn run(
     mut queue: mpsc::UnboundedReceiver<Job>,
     shutdown: CancellationToken,
 ) {
-    let mut committer = Committer { log, connect, conn: None, number: 0, shutdown };
+    let mut committer = Committer { log, refused: Refused::default(), connect, conn: None, number: 0, shutdown };
     let mut waiting: VecDeque<Job> = VecDeque::new();
     loop {
         if waiting.is_empty() {
@@ -78,10 +78,7 @@ pub(super) async fn run(
         }
         let group = Group::take(&mut waiting);
         committer.log.0.queued.fetch_sub(group.jobs.len(), Ordering::Relaxed);
-        let refused = committer.commit(group).await;
-        if !refused.is_empty() {
-            committer.turn_away(&mut waiting, &refused);
-        }
+        committer.commit(group).await;
     }
 }
 
@@ -157,19 +154,66 @@ impl Group {
         (batch, places)
     }
 
-    fn fail(self, error: &Error) {
+    fn fail(self, error: &Error, refused: &mut Refused) {
         for job in self.jobs {
             // A receiver that is gone has stopped caring.
             match job {
-                Job::Room { answer, .. } => drop(answer.send(Err(error.clone()))),
+                Job::Room { write, answer } => {
+                    refused.add(&write);
+                    drop(answer.send(Err(error.clone())));
+                }
                 Job::Writes { answer, .. } => drop(answer.send(Err(error.clone()))),
             }
         }
     }
 }
 
+/// The tails of writes that were not stored. What is built on one must not be stored either, though its own room may have
+/// a place for it: its parent would be missing.
+#[derive(Default)]
+struct Refused {
+    tails: HashSet<EventNr>,
+    order: VecDeque<EventNr>,
+}
+
+/// How many are remembered: a room's head is read anew soon after a refusal.
+const REFUSED: usize = 50_000;
+
+impl Refused {
+    fn add(&mut self, write: &RoomWrite) {
+        let Some(tail) = write.events.last().map(|e| e.nr) else { return };
+        if self.tails.insert(tail) {
+            self.order.push_back(tail);
+        }
+        if self.order.len() > REFUSED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.tails.remove(&oldest);
+        }
+    }
+
+    /// Answers what is built on refused events.
+    fn turn_away(&mut self, group: Group) -> Group {
+        if self.tails.is_empty() {
+            return group;
+        }
+        let mut left = Vec::with_capacity(group.jobs.len());
+        for job in group.jobs {
+            match job {
+                Job::Room { write, answer } if self.tails.contains(&write.built_on) => {
+                    self.add(&write);
+                    drop(answer.send(Ok(Submitted::Stale)));
+                }
+                job => left.push(job),
+            }
+        }
+        Group { jobs: left }
+    }
+}
+
 struct Committer {
     log: Log,
+    refused: Refused,
     connect: PgConnectOptions,
     conn: Option<PgConnection>,
     /// The number of the last batch.
@@ -178,17 +222,20 @@ struct Committer {
 }
 
 impl Committer {
-    /// Commits `group` and answers its jobs. Returns the rooms whose writes were refused.
-    async fn commit(&mut self, group: Group) -> Vec<RoomNr> {
-        let mut refused = Vec::new();
+    /// Commits `group` and answers its jobs.
+    async fn commit(&mut self, group: Group) {
         let mut groups = vec![group];
         while let Some(group) = groups.pop() {
+            let group = self.refused.turn_away(group);
+            if group.jobs.is_empty() {
+                continue;
+            }
             let (batch, places) = group.batch();
             match self.call(&batch).await {
-                Ok(answer) => refused.extend(self.deliver(group, &batch, &places, &answer).await),
+                Ok(answer) => self.deliver(group, &batch, &places, &answer).await,
                 Err(storage::Error::Refused(error)) if group.jobs.len() > 1 => {
                     // Halved until the bad item stands alone. A room's chain may break in two: the second half is then
-                    // judged by its tail, like any other.
+                    // judged by what became of the first.
                     tracing::warn!(%error, jobs = group.jobs.len(), "a batch was refused and is halved");
                     let mut first = group.jobs;
                     let second = first.split_off(first.len() / 2);
@@ -197,15 +244,14 @@ impl Committer {
                 }
                 Err(storage::Error::Refused(error)) => {
                     tracing::error!(%error, "the database refused a write");
-                    group.fail(&Error::Refused(error.to_string().into()));
+                    group.fail(&Error::Refused(error.to_string().into()), &mut self.refused);
                 }
                 Err(error) => {
                     tracing::error!(%error, "a batch was given up");
-                    group.fail(&Error::Unavailable);
+                    group.fail(&Error::Unavailable, &mut self.refused);
                 }
             }
         }
-        refused
     }
 
     /// Calls until there is an answer; the same number each time, so that an unknown outcome becomes known.
@@ -242,8 +288,8 @@ impl Committer {
         tokio::time::timeout(CALL_TIMEOUT, call).await.map_err(late)?
     }
 
-    /// Tells caches, other nodes and the jobs. Returns the refused rooms.
-    async fn deliver(&self, group: Group, batch: &Batch, places: &[Option<usize>], answer: &Answer) -> Vec<RoomNr> {
+    /// Tells caches, other nodes and the jobs.
+    async fn deliver(&mut self, group: Group, batch: &Batch, places: &[Option<usize>], answer: &Answer) {
         if answer.last > Pos(0) {
             let slice = slice(batch, answer, self.log.0.writer);
             let ring = self.log.0.bell.is_shared().then(|| serde_json::to_vec(&slice));
@@ -254,7 +300,6 @@ impl Committer {
                 None => {}
             }
         }
-        let mut refused = Vec::new();
         for (job, place) in group.jobs.into_iter().zip(places) {
             match job {
                 Job::Writes { answer: sender, .. } => drop(sender.send(Ok(answer.last))),
@@ -267,25 +312,12 @@ impl Committer {
                         Outcome::Known => known(&write, answer).map_or(Submitted::Stale, Submitted::Known),
                     };
                     if matches!(submitted, Submitted::Stale | Submitted::Known(_)) {
-                        refused.push(write.room);
+                        self.refused.add(&write);
                     }
                     drop(sender.send(Ok(submitted)));
                 }
             }
         }
-        refused
-    }
-
-    /// Answers what was built on refused events: the database would refuse it too.
-    fn turn_away(&self, waiting: &mut VecDeque<Job>, refused: &[RoomNr]) {
-        let before = waiting.len();
-        for job in std::mem::take(waiting) {
-            match job {
-                Job::Room { write, answer } if refused.contains(&write.room) => drop(answer.send(Ok(Submitted::Stale))),
-                job => waiting.push_back(job),
-            }
-        }
-        self.log.0.queued.fetch_sub(before - waiting.len(), Ordering::Relaxed);
     }
 }
 

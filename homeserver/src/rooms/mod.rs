@@ -5,36 +5,54 @@
 //! - `find`, `members`: rooms by ID, and who is in which
 //! - `events`, `recent`, `timeline`: events in memory, and each room's newest; `render` writes them for clients
 //! - `visibility`: who may see which of them
+//! - `append`: the one operation that writes events, on `draft`s; `send`, `membership`, `create`, `aliases` use it
+//! - `pdus`: parsed state events; `once`: a transaction ID is good for one event
 //! - `followed`: the cache of what the log changes
 //!
 //! **Invariant:** every event goes through the log, and nothing here knows HTTP or who may log in.
 
+mod aliases;
+mod append;
+mod create;
+mod draft;
 mod events;
 mod find;
 mod followed;
 mod frames;
 mod heads;
 mod members;
+mod membership;
+mod once;
 mod page_token;
+mod pdus;
+mod preset;
+mod profile;
 mod recent;
 pub mod render;
+mod send;
 pub mod state;
 mod stored;
 mod timeline;
 pub mod visibility;
+mod write_error;
 
 use std::sync::Arc;
 
+pub use aliases::AliasError;
+pub use create::{CreateError, InitialState, NewRoom};
+pub use draft::{Author, Draft};
 pub use find::Room;
 pub use heads::{Extremity, Head};
 pub use members::Memberships;
 pub use page_token::{NotAToken, PageToken};
+pub use preset::Preset;
 use roost_spec::{room_version::RoomVersion, signature::Signer};
 use ruma::{OwnedServerName, ServerName};
 use sqlx::PgPool;
 pub use state::{Frame, StateKey, StateMap};
 pub use stored::StoredEvent;
 pub use timeline::Timeline;
+pub use write_error::WriteError;
 
 use crate::{
     log::{Apply, Log},
@@ -75,6 +93,8 @@ pub struct Caches {
     heads: Arc<heads::Heads>,
     members: Arc<members::Members>,
     events: Arc<events::Events>,
+    pdus: pdus::Pdus,
+    recent_txns: once::RecentTxns,
 }
 
 impl Caches {
@@ -87,6 +107,8 @@ impl Caches {
             heads: Arc::new(heads::Heads::new(frames.clone())),
             members: Arc::new(members::Members::new()),
             events: Arc::new(events::Events::new()),
+            pdus: pdus::Pdus::new(),
+            recent_txns: once::recent_txns(),
             frames,
         }
     }

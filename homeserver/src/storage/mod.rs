@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** no other room holds SQL, and no function here decides what the protocol allows.
 
+pub mod alias;
 pub mod commit;
 mod database;
 pub mod device_key;
@@ -14,8 +15,10 @@ pub mod media;
 pub mod member;
 pub mod nr;
 pub mod one_time_key;
+pub mod profile;
 pub mod room;
 pub mod slice;
+pub mod txn;
 
 use std::time::Duration;
 

@@ -1,0 +1,302 @@
+//! The one operation that writes events: build on the room's head, authorize, sign, commit.
+//!
+//! What a draft needs is loaded before the room's lock; under it nothing waits. A refused commit is built anew on the room
+//! as it then is, under the same idempotency key.
+
+use std::{
+    collections::{HashMap, hash_map::RandomState},
+    hash::BuildHasher,
+    sync::Arc,
+    time::Duration,
+};
+
+use roost_spec::{
+    auth::{self, Action, Power, Rejection, StateView},
+    event::{self, EventRef, FormatError, Pdu},
+};
+
+use super::{
+    Author, Draft, Extremity, Head, Room, Rooms, WriteError,
+    draft::{RedactionTarget, Step},
+    heads::Live,
+};
+use crate::{
+    clock::now_ms,
+    log::{Pending, Submitted, Taken},
+    metrics,
+    storage::{
+        Error, EventNr, Pos,
+        commit::{EventWrite, NewRoom, Redacted, RoomWrite},
+    },
+};
+
+/// How often a draft is built anew because others were first.
+const ATTEMPTS: u32 = 14;
+/// So often at once; then with pauses that double.
+const AT_ONCE: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(8);
+
+/// Events in the making, one on top of another.
+pub(super) struct Built {
+    pub write: RoomWrite,
+    pub head: Head,
+    pub ids: Vec<Arc<str>>,
+}
+
+/// Why nothing was built.
+pub(super) enum Obstacle {
+    /// The head was overtaken.
+    Dead,
+    /// State events that must be loaded first.
+    Missing(Vec<EventNr>),
+    Refused(WriteError),
+}
+
+impl<E: Into<WriteError>> From<E> for Obstacle {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+/// The state as far as one draft needs it.
+struct View<'a>(Vec<(&'a str, &'a str, Pdu)>);
+
+impl StateView for View<'_> {
+    fn event(&self, kind: &str, state_key: &str) -> Option<&Pdu> {
+        self.0.iter().find(|(k, s, _)| *k == kind && *s == state_key).map(|(.., pdu)| pdu)
+    }
+}
+
+impl Rooms {
+    /// Writes `drafts` into `room`, one after another and all or none. Returns their IDs when they are on disk; for a
+    /// transaction that is known, the ID of the event that it created.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn append(&self, room: &Room, author: &Author, drafts: Vec<Draft>) -> Result<Vec<Arc<str>>, WriteError> {
+        let steps = self.steps(room.rules, author, drafts).await?;
+        let count = steps.len() + steps.iter().filter(|step| step.key.is_some()).count();
+        let mut loaded = HashMap::new();
+        let (mut attempt, mut doubted) = (0, false);
+        while attempt < ATTEMPTS {
+            let live = self.live(room).await?;
+            let mut numbers = self.0.log.numbers(count).await?;
+            let (pending, ids) = match self.submit(room, author, &steps, &live, &loaded, &mut numbers) {
+                Ok(submitted) => submitted,
+                Err(Obstacle::Dead) => {
+                    self.0.caches.heads.kill(room.nr, &live);
+                    attempt += 1;
+                    continue;
+                }
+                Err(Obstacle::Missing(numbers)) => {
+                    // What is built meanwhile stays in the cache, so that this ends.
+                    loaded.extend(self.pdus(room, &numbers).await?);
+                    continue;
+                }
+                // Another node may just have changed what forbids it: nobody is refused for what this node has not heard.
+                Err(Obstacle::Refused(WriteError::Rejected(_))) if !doubted => {
+                    doubted = true;
+                    self.0.log.reach(Pos(i64::MAX)).await?;
+                    continue;
+                }
+                Err(Obstacle::Refused(error)) => return Err(error),
+            };
+            let outcome = pending.outcome().await;
+            if !matches!(outcome, Ok(Submitted::Stored { beside: false, .. })) {
+                self.0.caches.heads.kill(room.nr, &live);
+            }
+            match outcome? {
+                Submitted::Stored { .. } => return Ok(ids),
+                Submitted::Known(id) => return Ok(vec![id]),
+                Submitted::Stale => {
+                    metrics::COMMIT_CONFLICTS.add(1);
+                    pause(attempt).await;
+                    attempt += 1;
+                }
+            }
+        }
+        Err(WriteError::Contended)
+    }
+
+    /// Builds under the room's lock, and submits under it, so that the order of submission is the order of building.
+    fn submit(
+        &self,
+        room: &Room,
+        author: &Author,
+        steps: &[Step],
+        live: &Live,
+        loaded: &HashMap<EventNr, Pdu>,
+        numbers: &mut Taken,
+    ) -> Result<(Pending<Submitted>, Vec<Arc<str>>), Obstacle> {
+        let mut state = live.lock();
+        if state.dead {
+            return Err(Obstacle::Dead);
+        }
+        let built = self.build(room, author, steps, &state.newest, loaded, numbers, now_ms())?;
+        let pending = self.0.log.submit(built.write)?;
+        state.advance(built.head);
+        Ok((pending, built.ids))
+    }
+
+    /// Builds, authorizes and signs `steps` on top of `head`. Waits for nothing.
+    #[expect(clippy::too_many_arguments, reason = "a pure step: all that it depends on is passed in")]
+    pub(super) fn build(
+        &self,
+        room: &Room,
+        author: &Author,
+        steps: &[Step],
+        head: &Head,
+        loaded: &HashMap<EventNr, Pdu>,
+        numbers: &mut Taken,
+        now: i64,
+    ) -> Result<Built, Obstacle> {
+        let mut head = head.clone();
+        let mut write = RoomWrite {
+            room: room.nr,
+            new: None,
+            built_on: head.tail,
+            built_frame: head.frame.nr,
+            consumed: head.extremities.iter().map(|e| e.nr).collect(),
+            events: Vec::with_capacity(steps.len()),
+        };
+        let mut fresh: HashMap<EventNr, Pdu> = HashMap::new();
+        let mut ids = Vec::with_capacity(steps.len());
+        for step in steps {
+            let view = self.view(step, &head, |nr| fresh.get(&nr).or_else(|| loaded.get(&nr)).cloned())?;
+            let pdu = self.sign(room, author, step, &head, &view, now)?;
+            auth::check(room.rules, &pdu, &view)?;
+            let redacts = redacts(room, author, step, &view)?;
+
+            let nr = numbers.event().ok_or_else(out_of_numbers)?;
+            let replaces = step.key.and_then(|key| head.frame.state.get(&key).copied());
+            let mut new_frame = None;
+            if let Some(key) = step.key {
+                let (frame, row) = head.frame.child(numbers.frame().ok_or_else(out_of_numbers)?, vec![(key, nr)]);
+                head.frame = Arc::new(frame);
+                self.0.caches.frames.insert(&head.frame);
+                self.0.caches.pdus.keep(nr, step.kind, &pdu);
+                new_frame = Some(row);
+            }
+            let depth = i64::try_from(pdu.depth()).unwrap_or(i64::MAX);
+            let id: Arc<str> = pdu.event_id().into();
+            write.events.push(EventWrite {
+                nr,
+                id: Arc::clone(&id),
+                kind: step.kind,
+                sender: author.nr,
+                state_key: step.key.map(|key| key.key),
+                ts: now,
+                depth,
+                frame: head.frame.nr,
+                replaces,
+                flags: 0,
+                json: pdu.json().into(),
+                new_frame,
+                membership: step.membership,
+                txn: step.draft.txn.clone(),
+                redacts,
+            });
+            head.tail = nr;
+            head.extremities = Arc::new([Extremity { nr, reference: reference(&pdu), depth }]);
+            if step.key.is_some() {
+                fresh.insert(nr, pdu);
+            }
+            ids.push(id);
+        }
+        Ok(Built { write, head, ids })
+    }
+
+    /// The create event of a room that has no event yet.
+    pub(super) fn first(&self, room: &Room, author: &Author, create: &Step, now: i64) -> Result<Pdu, FormatError> {
+        self.sign(room, author, create, &no_head(), &View(Vec::new()), now)
+    }
+
+    fn view<'a>(
+        &self,
+        step: &'a Step,
+        head: &Head,
+        known: impl Fn(EventNr) -> Option<Pdu>,
+    ) -> Result<View<'a>, Obstacle> {
+        let (mut view, mut missing) = (Vec::with_capacity(step.needs.len()), Vec::new());
+        for need in &step.needs {
+            let Some(nr) = head.frame.state.get(&need.at).copied() else { continue };
+            match known(nr).or_else(|| self.0.caches.pdus.get(nr)) {
+                Some(pdu) => view.push((need.kind, &*need.key, pdu)),
+                None => missing.push(nr),
+            }
+        }
+        if missing.is_empty() { Ok(View(view)) } else { Err(Obstacle::Missing(missing)) }
+    }
+
+    fn sign(
+        &self,
+        room: &Room,
+        author: &Author,
+        step: &Step,
+        head: &Head,
+        view: &View<'_>,
+        now: i64,
+    ) -> Result<Pdu, FormatError> {
+        let cited = |kind: &str| step.needs.iter().any(|need| need.kind == kind && need.cited);
+        let deepest = head.extremities.iter().map(|e| e.depth).max().unwrap_or(0);
+        let draft = event::Draft {
+            room_id: Some(room.id.as_str().to_owned()),
+            kind: step.draft.kind.clone(),
+            sender: author.id.as_str().to_owned(),
+            state_key: step.draft.state_key.clone(),
+            content: step.draft.content.clone(),
+            prev_events: head.extremities.iter().map(|e| e.reference.clone()).collect(),
+            auth_events: view.0.iter().filter(|(kind, ..)| cited(kind)).map(|(.., pdu)| reference(pdu)).collect(),
+            depth: u64::try_from(deepest).unwrap_or(0).saturating_add(1),
+            origin_server_ts: now,
+            redacts: step.draft.redaction.as_ref().map(|redaction| redaction.event_id.clone()),
+        };
+        draft.sign(room.rules, &self.0.signer)
+    }
+}
+
+/// The write that creates a room.
+pub(super) fn creating(mut write: RoomWrite, room: &Room, public: bool) -> RoomWrite {
+    write.new = Some(NewRoom { id: room.id.as_str().into(), version: room.rules.version.as_str().into(), public });
+    write
+}
+
+/// The head of a room that has no event yet.
+pub(super) fn no_head() -> Head {
+    Head { tail: EventNr(0), frame: Arc::default(), extremities: Arc::new([]), last_pos: Pos(0) }
+}
+
+/// Only room versions 1 and 2 need the hash, which costs reading the event again.
+fn reference(pdu: &Pdu) -> EventRef {
+    if pdu.rules().references_carry_hashes() { pdu.reference() } else { pdu.event_id().into() }
+}
+
+/// What of the target is left, if the sender may redact it: their own event, or with the power to redact those of others.
+fn redacts(room: &Room, author: &Author, step: &Step, view: &View<'_>) -> Result<Option<Redacted>, WriteError> {
+    let Some(redaction) = &step.draft.redaction else { return Ok(None) };
+    let power = Power::of(room.rules, view)?;
+    let has = power.of_user(author.id.as_str())?;
+    let needs = power.needed(Action::Redact)?;
+    match &redaction.target {
+        Some(RedactionTarget { nr, sender, redacted }) if *sender == author.nr || has.reaches(needs) => {
+            Ok(Some(Redacted { target: *nr, json: Arc::clone(redacted) }))
+        }
+        None if has.reaches(needs) => Ok(None),
+        None => Err(WriteError::UnknownEvent),
+        Some(_) => Err(Rejection::Power { action: Action::Redact, needs, has }.into()),
+    }
+}
+
+fn out_of_numbers() -> WriteError {
+    Error::Inconsistent("fewer numbers were taken than events built".to_owned()).into()
+}
+
+async fn pause(attempt: u32) {
+    if attempt < AT_ONCE {
+        return;
+    }
+    let longest = FIRST_PAUSE * (1 << (attempt - AT_ONCE).min(6));
+    // Any differing number will do, and a fresh hasher has one.
+    let share = RandomState::new().hash_one(attempt) % 1000;
+    tokio::time::sleep(longest / 2 + longest * u32::try_from(share).unwrap_or(0) / 2000).await;
+}
