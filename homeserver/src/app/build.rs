@@ -8,8 +8,11 @@ use crate::{
     bell::Bell,
     config::Config,
     http::{Api, Health, Sampled},
-    log::{Log, Options},
-    storage::Database,
+    keys::{Identity, Keys},
+    log::{self, Log},
+    media::Media,
+    rooms::{self, Rooms},
+    storage::{Database, Interner},
 };
 
 /// What a node is made of, as far as its end needs to know.
@@ -29,24 +32,45 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
     let (tasks, draining, shutdown) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
     let pool: PgPool = database.pool.clone();
 
+    let identity = Identity::load(&pool, &config.server_name, config.secrets.key_file.as_deref()).await?;
+    let server_name = config.server_name.clone();
     let bell = match &config.nats.url {
         Some(url) => {
-            let bell = Bell::nats(url.expose(), config.server_name.as_str()).await;
+            let bell = Bell::nats(url.expose(), server_name.as_str()).await;
             bell.map_err(|error| StartError::Bell(Box::new(error)))?
         }
         None => Bell::alone(),
     };
-    let log = Log::start(Options {
+
+    // Caches stand before the log, which tells them what changes.
+    let interner = Interner::new(pool.clone());
+    let room_caches = rooms::Caches::new();
+    let log = Log::start(log::Options {
         pool: pool.clone(),
         connect: database.connect.clone(),
         bell: bell.clone(),
-        caches: vec![],
+        caches: room_caches.followers(),
         shutdown: shutdown.clone(),
         tasks: tasks.clone(),
     })
     .await?;
 
+    let keys = Keys::new(pool.clone(), log.clone(), interner.clone(), server_name.clone());
+    let rooms = Rooms::new(rooms::Options {
+        pool: pool.clone(),
+        interner,
+        log: log.clone(),
+        signer: identity.signer().clone(),
+        server_name: server_name.clone(),
+        default_version: config.rooms.default_version,
+        caches: room_caches,
+    });
+    let folder = config.media_path();
+    let media = Media::open(pool.clone(), folder.clone(), server_name, config.media.max_upload_size).await;
+    let media = media.map_err(|source| StartError::Media { folder, source })?;
+
     let health = Health { log: log.clone(), bell: bell.clone(), draining: draining.clone() };
     let sampled = Sampled { pool, log: log.clone(), bell };
-    Ok(Node { api: Api { log, health }, sampled, tasks, draining, shutdown })
+    let api = Api { log, health, identity, keys, rooms, media };
+    Ok(Node { api, sampled, tasks, draining, shutdown })
 }

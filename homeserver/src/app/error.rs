@@ -1,8 +1,11 @@
 //! Why a node does not start.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, path::PathBuf};
 
-use crate::storage::{self, OpenError};
+use crate::{
+    keys::IdentityError,
+    storage::{self, OpenError},
+};
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +21,17 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Database(#[from] OpenError),
+    /// The server's name or signing key.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The folder for media.
+    #[error("can't use the media folder {}: {source}", .folder.display())]
+    Media {
+        /// From the configuration.
+        folder: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// A query at the start failed.
     #[error(transparent)]
     Storage(#[from] storage::Error),

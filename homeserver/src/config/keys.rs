@@ -1,6 +1,7 @@
 //! The one table of keys: name, default, comment, and how a value gets into [`Config`].
 
-use ruma::{RoomVersionId, ServerName};
+use roost_spec::room_version::RoomVersion;
+use ruma::ServerName;
 use toml::Value;
 
 use super::{
@@ -181,15 +182,12 @@ fn nats_url(value: &Value) -> Result<super::Secret, String> {
     if known { Ok(url) } else { Err("must be an address like \"nats://127.0.0.1:4222\"".to_owned()) }
 }
 
-fn room_version(value: &Value) -> Result<RoomVersionId, String> {
+fn room_version(value: &Value) -> Result<RoomVersion, String> {
     let text = match value {
         Value::Integer(number) => number.to_string(),
         other => text(other)?,
     };
-    match text.parse::<u8>() {
-        Ok(1..=12) => RoomVersionId::try_from(text.as_str()).map_err(|e| e.to_string()),
-        _ => Err(format!("must be \"1\" to \"12\", not {text:?}")),
-    }
+    RoomVersion::parse(&text).ok_or_else(|| format!("must be \"1\" to \"12\", not {text:?}"))
 }
 
 fn log_level(value: &Value) -> Result<String, String> {

@@ -19,7 +19,8 @@ use std::{
 };
 
 use ipnet::IpNet;
-use ruma::{OwnedServerName, RoomVersionId};
+use roost_spec::room_version::RoomVersion;
+use ruma::OwnedServerName;
 
 pub use self::{
     error::ConfigError,
@@ -131,7 +132,7 @@ pub struct Media {
 #[derive(Clone, Debug)]
 pub struct Rooms {
     /// The version of rooms whose creator names none.
-    pub default_version: RoomVersionId,
+    pub default_version: RoomVersion,
 }
 
 /// `metrics.*`

@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ruma::{RoomVersionId, server_name};
+use roost_spec::room_version::RoomVersion;
+use ruma::server_name;
 use toml::{Table, Value};
 
 use super::{
@@ -123,7 +124,7 @@ fn blank() -> Config {
         rate_limits: RateLimits::default(),
         presence: Presence::default(),
         media: Media::default(),
-        rooms: Rooms { default_version: RoomVersionId::V12 },
+        rooms: Rooms { default_version: RoomVersion::V12 },
         metrics: Metrics::default(),
         log: Log::default(),
         secrets: Secrets::default(),
@@ -164,7 +165,7 @@ mod tests {
         assert_eq!(config.database.max_connections, 9);
         assert_eq!(config.registration.mode, RegistrationMode::Open);
         assert_eq!(config.registration.shared_secret.as_ref().map(|s| s.expose()), Some("12345"));
-        assert_eq!(config.rooms.default_version, RoomVersionId::V11);
+        assert_eq!(config.rooms.default_version, RoomVersion::V11);
         assert_eq!(config.media.max_upload_size, 50 << 20);
         assert!(config.rate_limits.enabled && !config.presence.enabled);
         assert_eq!(config.log.level, "info");

@@ -1,13 +1,22 @@
 //! What handlers can reach: `State<Rooms>`, `State<Users>` and so on are taken out of [`Api`].
 
 use super::Health;
-use crate::log::Log;
+use crate::{
+    keys::{Identity, Keys},
+    log::Log,
+    media::Media,
+    rooms::Rooms,
+};
 
 /// The domain rooms, each cheap to clone.
 #[derive(Clone)]
 pub struct Api {
     pub log: Log,
     pub health: Health,
+    pub identity: Identity,
+    pub keys: Keys,
+    pub rooms: Rooms,
+    pub media: Media,
 }
 
 /// One line a room: lets a handler ask for exactly what it uses.
@@ -24,4 +33,8 @@ macro_rules! reachable {
 reachable! {
     log: Log,
     health: Health,
+    identity: Identity,
+    keys: Keys,
+    rooms: Rooms,
+    media: Media,
 }

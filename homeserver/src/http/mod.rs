@@ -11,6 +11,7 @@ mod health;
 mod metrics;
 mod routes;
 mod server;
+mod server_keys;
 mod wire;
 
 pub use api::Api;
@@ -24,7 +25,7 @@ pub use server::{bind, serve};
 
 /// Every route of the server, with its handler.
 pub fn routes() -> Routes {
-    Routes::default().and(health::routes())
+    Routes::default().and(health::routes()).and(server_keys::routes())
 }
 
 /// The service that answers requests.

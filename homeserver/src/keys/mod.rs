@@ -1,12 +1,13 @@
 //! Keys of end-to-end encryption: upload, query, claim, cross-signing, backup, and messages to devices.
 //!
-//! Keys are stored before the log tells of them, so that whoever heard of a change finds it on every node.
+//! `identity` is the server's own name and signing key. Keys are stored before the log tells of them, so that whoever heard of a change finds it on every node.
 //!
 //! **Invariant:** nothing here can decrypt anything, and a one-time key leaves the server once.
 
 mod backup;
 mod claim;
 mod cross_signing;
+mod identity;
 mod query;
 mod send_to_device;
 mod signatures;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 pub use backup::{BackupError, BackupState, NewSession};
 pub use claim::{ClaimedKeys, Wanted};
 pub use cross_signing::{CrossSigningError, CrossSigningUpload};
+pub use identity::{Identity, IdentityError, OldKey};
 pub use query::{KeysByUser, QueriedKeys};
 use ruma::{OwnedServerName, UserId};
 pub use send_to_device::{Messages, SendToDeviceError};

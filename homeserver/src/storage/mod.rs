@@ -17,6 +17,7 @@ pub mod nr;
 pub mod one_time_key;
 pub mod profile;
 pub mod room;
+pub mod server;
 pub mod slice;
 pub mod txn;
 
