@@ -4,7 +4,7 @@ use axum::{
     Router,
     handler::Handler,
     http::{Method, StatusCode},
-    routing::{MethodFilter, MethodRouter, on},
+    routing::{MethodFilter, on},
 };
 
 use super::{Api, ApiError, front::Named};
@@ -34,8 +34,7 @@ impl Routes {
         let filter = Method::from_bytes(method.as_bytes()).ok().and_then(|m| MethodFilter::try_from(m).ok());
         let Some(filter) = filter else { return self };
         self.list.push(Route { path: path.to_owned(), method });
-        let entry: MethodRouter<Api> = on(filter, handler).fallback(wrong_method);
-        self.router = self.router.route(path, entry);
+        self.router = self.router.route(path, on(filter, handler));
         self
     }
 
@@ -79,7 +78,8 @@ impl Routes {
     }
 
     pub(super) fn into_router(self, api: Api) -> Router {
-        self.router.fallback(unknown_route).with_state(api).layer(tower::layer::layer_fn(Named))
+        let router = self.router.fallback(unknown_route).method_not_allowed_fallback(wrong_method);
+        router.with_state(api).layer(tower::layer::layer_fn(Named))
     }
 }
 

@@ -48,7 +48,10 @@ where
     }
 
     /// The value, loaded where it is missing: one load at a time for each key.
-    pub async fn get_or_load<E>(&self, key: K, mut load: impl AsyncFnMut() -> Result<V, E>) -> Result<V, E> {
+    pub async fn get_or_load<E, F>(&self, key: K, load: impl Fn() -> F) -> Result<V, E>
+    where
+        F: Future<Output = Result<V, E>>,
+    {
         if let Some(value) = self.cache.get(&key) {
             return Ok(value);
         }
@@ -112,23 +115,22 @@ impl<K: Copy + Eq + Hash, V> Drop for Registration<'_, K, V> {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use std::{cell::Cell, convert::Infallible};
 
     use super::*;
 
     #[tokio::test]
     async fn what_changes_while_it_is_loaded_is_loaded_again() {
         let followed: Followed<i32, i32> = Followed::new(Cache::new(10));
-        let mut loads = 0;
-        let value = followed
-            .get_or_load(1, async || {
-                loads += 1;
-                if loads == 1 {
-                    followed.touch(1);
-                }
-                Ok::<_, Infallible>(loads)
-            })
-            .await;
+        let loads = Cell::new(0);
+        let load = || async {
+            loads.set(loads.get() + 1);
+            if loads.get() == 1 {
+                followed.touch(1);
+            }
+            Ok::<_, Infallible>(loads.get())
+        };
+        let value = followed.get_or_load(1, load).await;
         assert_eq!((value, followed.get(1), followed.loading().len()), (Ok(2), Some(2), 0));
         followed.touch(1);
         assert_eq!(followed.get(1), None);

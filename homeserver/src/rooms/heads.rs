@@ -205,7 +205,8 @@ impl Rooms {
 
     pub(super) async fn live(&self, room: &Room) -> Result<Arc<Live>> {
         let heads = &self.0.caches.heads;
-        heads.rooms.get_or_load(room.nr, async || Ok(Arc::new(Live::new(self.load_head(room).await?)))).await
+        let load = || async { Ok(Arc::new(Live::new(self.load_head(room).await?))) };
+        heads.rooms.get_or_load(room.nr, load).await
     }
 
     async fn load_head(&self, room: &Room) -> Result<Head> {

@@ -87,7 +87,7 @@ impl Rooms {
     /// # Errors
     /// The database's own.
     pub async fn memberships(&self, user: UserNr) -> Result<Arc<Memberships>> {
-        let load = async || Ok(Arc::new(Memberships::new(storage::member::of_user(&self.0.pool, user).await?)));
+        let load = || async { Ok(Arc::new(Memberships::new(storage::member::of_user(&self.0.pool, user).await?))) };
         self.0.caches.members.users.get_or_load(user, load).await
     }
 
@@ -112,7 +112,7 @@ impl Rooms {
     /// # Errors
     /// The database's own.
     pub async fn joined_members(&self, room: RoomNr) -> Result<Arc<[UserNr]>> {
-        let load = async || {
+        let load = || async {
             let members = storage::member::of_room(&self.0.pool, room).await?;
             Ok(members.iter().filter(|m| m.membership == Membership::Join).map(|m| m.user).collect())
         };

@@ -5,7 +5,7 @@
 //! - `find`, `members`: rooms by ID, and who is in which
 //! - `events`, `recent`, `timeline`: events in memory, and each room's newest; `render` writes them for clients
 //! - `visibility`: who may see which of them
-//! - `append`: the one operation that writes events, on `draft`s; `send`, `membership`, `create`, `aliases` use it
+//! - `append`: the one operation that writes events, on `draft`s; `send`, `membership`, `create`, `upgrade`, `aliases` use it
 //! - `pdus`: parsed state events; `once`: a transaction ID is good for one event
 //! - `followed`: the cache of what the log changes
 //!
@@ -33,6 +33,7 @@ mod send;
 pub mod state;
 mod stored;
 mod timeline;
+mod upgrade;
 pub mod visibility;
 mod write_error;
 
@@ -52,6 +53,7 @@ use sqlx::PgPool;
 pub use state::{Frame, StateKey, StateMap};
 pub use stored::StoredEvent;
 pub use timeline::Timeline;
+pub use upgrade::UpgradeError;
 pub use write_error::WriteError;
 
 use crate::{

@@ -1,0 +1,296 @@
+//! Rooms against a real PostgreSQL: writing from one node, and from two that share a database.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use roost::{
+    bell::Bell,
+    log::{Log, Options},
+    rooms::{self, Author, Caches, NewRoom, Preset, Rooms, WriteError},
+    storage::{self, DeviceNr, Interner},
+    users::Requester,
+};
+use roost_spec::{room_version::RoomVersion, signature::Signer};
+use roost_tests::postgres::Postgres;
+use ruma::{OwnedRoomId, RoomOrAliasId, UserId};
+use serde_json::value::RawValue;
+use sqlx::{PgPool, postgres::PgConnectOptions};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// A database with the schema, and the means to reach it.
+struct Bench {
+    _postgres: Postgres,
+    pool: PgPool,
+    connect: PgConnectOptions,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let postgres = Postgres::start().await;
+        let connect: PgConnectOptions = postgres.url().parse().expect("url");
+        let pool = storage::pool(connect.clone(), 8);
+        storage::migrate(&pool).await.expect("migrations");
+        sqlx::query("insert into server (name, created_ts) values ('localhost', 0)")
+            .execute(&pool)
+            .await
+            .expect("server");
+        Self { _postgres: postgres, pool, connect }
+    }
+
+    async fn node(&self) -> Node {
+        let caches = Caches::new();
+        let log = Log::start(Options {
+            pool: self.pool.clone(),
+            connect: self.connect.clone(),
+            bell: Bell::alone(),
+            caches: caches.followers(),
+            shutdown: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+        .await
+        .expect("log");
+        let rooms = Rooms::new(rooms::Options {
+            pool: self.pool.clone(),
+            interner: Interner::new(self.pool.clone()),
+            log: log.clone(),
+            signer: Signer::new("localhost", "ed25519:1", &[7; 32]),
+            server_name: "localhost".try_into().expect("name"),
+            default_version: RoomVersion::V12,
+            caches,
+        });
+        Node { rooms, log }
+    }
+}
+
+#[derive(Clone)]
+struct Node {
+    rooms: Rooms,
+    log: Log,
+}
+
+impl Node {
+    async fn user(&self, name: &str) -> Requester {
+        let user_id = UserId::parse(format!("@{name}:localhost")).expect("user ID");
+        let user = self.rooms.interner().number(user_id.as_str()).await.expect("number");
+        Requester { user, user_id, device: DeviceNr(i64::from(user.0)), device_id: "D".into(), admin: false }
+    }
+
+    async fn public_room(&self, creator: &Requester) -> OwnedRoomId {
+        self.create(creator, NewRoom { preset: Some(Preset::PublicChat), ..NewRoom::default() }).await
+    }
+
+    async fn create(&self, creator: &Requester, wish: NewRoom) -> OwnedRoomId {
+        self.rooms.create(&creator.into(), wish).await.expect("created")
+    }
+
+    async fn join(&self, user: &Requester, room: &OwnedRoomId) -> Result<(), WriteError> {
+        let room = <&RoomOrAliasId>::from(&**room);
+        self.rooms.join(&user.into(), room, &[], None).await.map(drop)
+    }
+
+    async fn say(&self, user: &Requester, room: &OwnedRoomId, txn: &str) -> Result<Arc<str>, WriteError> {
+        self.rooms.send(user, room, "m.room.message", r#"{"body":"hello","msgtype":"m.text"}"#, txn).await
+    }
+
+    async fn content(&self, room: &OwnedRoomId, kind: &str, key: &str) -> Option<String> {
+        let room = self.rooms.find(room).await.expect("read").expect("room");
+        let (kind, key) = (self.number(kind).await?, self.number(key).await?);
+        let state = self.rooms.current_state(&room).await.expect("state");
+        let nr = *state.get(&rooms::StateKey::new(kind, key))?;
+        Some(self.rooms.event(nr).await.expect("event").content().to_owned())
+    }
+
+    async fn number(&self, text: &str) -> Option<storage::Sym> {
+        self.rooms.interner().find(text).await.expect("read")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_of_every_version_are_created_joined_and_written() {
+    let bench = Bench::new().await;
+    let node = bench.node().await;
+    let (alice, bob) = (node.user("alice").await, node.user("bob").await);
+    for version in RoomVersion::ALL {
+        let wish = NewRoom {
+            version: Some(version.as_str().to_owned()),
+            preset: Some(Preset::PublicChat),
+            name: Some("a room".to_owned()),
+            alias: Some(format!("v{version}")),
+            ..NewRoom::default()
+        };
+        let room = node.create(&alice, wish).await;
+        assert_eq!(node.content(&room, "m.room.name", "").await.as_deref(), Some(r#"{"name":"a room"}"#));
+        assert!(matches!(node.say(&bob, &room, "1").await, Err(WriteError::Rejected(_))));
+        node.join(&bob, &room).await.expect("joined");
+        let said = node.say(&bob, &room, "1").await.expect("sent");
+        assert_eq!(node.say(&bob, &room, "1").await.expect("known"), said);
+        // A node that knows nothing reads it back and builds on it.
+        let other = bench.node().await;
+        assert_eq!(other.say(&bob, &room, "1").await.expect("known to the database"), said);
+        let event = <&ruma::EventId>::try_from(&*said).expect("an event ID");
+        other.rooms.redact(&alice, &room, event, "r", Default::default()).await.expect("redacted");
+        node.log.reach(other.log.watermark()).await.expect("reached");
+        let nr = node.rooms.find(&room).await.expect("read").expect("room").nr;
+        let redacted = node.rooms.event_by_id(nr, &said).await.expect("read").expect("event");
+        assert_eq!(redacted.content(), "{}");
+        node.say(&alice, &room, "2").await.expect("sent on the other's head");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_write_one_room_and_every_acknowledged_event_is_there_once() {
+    let bench = Bench::new().await;
+    let nodes = [bench.node().await, bench.node().await];
+    let alice = nodes[0].user("alice").await;
+    let room = nodes[0].public_room(&alice).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..8 {
+        let (node, room) = (nodes[n % 2].clone(), room.clone());
+        tasks.spawn(async move {
+            let user = node.user(&format!("user{n}")).await;
+            node.join(&user, &room).await.expect("joined");
+            let mut said = Vec::new();
+            for i in 0..40 {
+                said.push(node.say(&user, &room, &format!("{i}")).await.expect("sent"));
+                if i % 10 == 0 {
+                    let content = format!(r#"{{"n":{i}}}"#);
+                    said.push(
+                        node.rooms
+                            .set_state(
+                                &user,
+                                &room,
+                                "m.room.member",
+                                user.user_id.as_str(),
+                                &format!(r#"{{"displayname":"{i}","membership":"join"}}"#),
+                            )
+                            .await
+                            .expect("state"),
+                    );
+                    assert!(node.rooms.set_state(&user, &room, "m.room.topic", "", &content).await.is_err());
+                }
+            }
+            said
+        });
+    }
+    let mut said: Vec<Arc<str>> = tasks.join_all().await.into_iter().flatten().collect();
+    said.sort();
+    let mut stored: Vec<String> =
+        sqlx::query_scalar("select id from event where type = 17 or (type = 3 and replaces is not null)")
+            .fetch_all(&bench.pool)
+            .await
+            .expect("events");
+    stored.sort();
+    assert_eq!(stored.len(), said.len());
+    assert!(stored.iter().zip(&said).all(|(a, b)| **a == **b));
+    // Every parent that an event names is there, and frames tell the same state on both nodes.
+    let parents: i64 = sqlx::query_scalar(
+        "select count(*) from event_json j, json_array_elements_text(j.json::json -> 'prev_events') as p (id)
+          where not exists (select from event e where e.id = p.id)",
+    )
+    .fetch_one(&bench.pool)
+    .await
+    .expect("parents");
+    assert_eq!(parents, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memberships_follow_the_rules_of_the_room() {
+    let bench = Bench::new().await;
+    let node = bench.node().await;
+    let (alice, bob, eve) = (node.user("alice").await, node.user("bob").await, node.user("eve").await);
+    let (a, b): (Author, Author) = ((&alice).into(), (&bob).into());
+    let club = node.public_room(&alice).await;
+    node.join(&bob, &club).await.expect("joined");
+    let rules = format!(r#"{{"join_rule":"restricted","allow":[{{"type":"m.room_membership","room_id":"{club}"}}]}}"#);
+    let rules = rooms::InitialState {
+        kind: "m.room.join_rules".to_owned(),
+        state_key: String::new(),
+        content: RawValue::from_string(rules).expect("JSON"),
+    };
+    let room = node.create(&alice, NewRoom { initial_state: vec![rules], ..NewRoom::default() }).await;
+    node.join(&bob, &room).await.expect("admitted");
+    assert!(matches!(node.join(&eve, &room).await, Err(WriteError::NotAdmitted)));
+
+    assert!(node.rooms.ban(&b, &room, &alice.user_id, None).await.is_err());
+    node.rooms.ban(&a, &room, &bob.user_id, Some("noise")).await.expect("banned");
+    assert!(node.join(&bob, &room).await.is_err());
+    assert!(node.rooms.kick(&a, &room, &bob.user_id, None).await.is_err(), "a kick is no unban");
+    node.rooms.unban(&a, &room, &bob.user_id, None).await.expect("unbanned");
+    assert!(node.rooms.unban(&a, &room, &bob.user_id, None).await.is_err());
+    node.join(&bob, &room).await.expect("back again");
+    assert!(!node.rooms.forget(&b, &room).await.expect("answered"));
+    node.rooms.leave(&b, &room, None).await.expect("left");
+    node.rooms.leave(&b, &room, None).await.expect("left already");
+    assert!(node.rooms.forget(&b, &room).await.expect("forgotten"));
+    assert!(node.rooms.memberships(bob.user).await.expect("read").all.iter().any(|m| m.forgotten));
+}
+
+/// Prints how fast events are written: `cargo test --release --test rooms -- --ignored --nocapture speed`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn speed() {
+    let bench = Bench::new().await;
+    let node = bench.node().await;
+    let alice = node.user("alice").await;
+    let begun = Instant::now();
+    let one = node.public_room(&alice).await;
+    println!("create: {:?}", begun.elapsed());
+    let mut rooms = Vec::new();
+    for _ in 0..32 {
+        rooms.push(node.public_room(&alice).await);
+    }
+    println!("32 more: {:?}", begun.elapsed());
+    let begun = Instant::now();
+    let joins = (0..8).map(|n| {
+        let (node, one) = (&node, &one);
+        async move {
+            for i in 0..100 {
+                let user = node.user(&format!("joiner{n}-{i}")).await;
+                node.join(&user, one).await.expect("joined");
+            }
+        }
+    });
+    futures::future::join_all(joins).await;
+    println!("joins, 8 at once: {:.0}/s", 800.0 / begun.elapsed().as_secs_f64());
+    for (name, targets) in [("32 rooms", rooms.clone()), ("one room", vec![one.clone(); 32])] {
+        let mut users = Vec::new();
+        for (n, room) in targets.iter().enumerate() {
+            let user = node.user(&format!("sender{n}")).await;
+            node.join(&user, room).await.expect("joined");
+            users.push((user, room.clone()));
+        }
+        let (begun, cpu) = (Instant::now(), cpu());
+        let mut tasks = tokio::task::JoinSet::new();
+        for (n, (user, room)) in users.into_iter().enumerate() {
+            let node = node.clone();
+            tasks.spawn(async move {
+                let mut times = Vec::new();
+                let begun = Instant::now();
+                for i in 0.. {
+                    let at = Instant::now();
+                    node.say(&user, &room, &format!("{n}-{i}")).await.expect("sent");
+                    times.push(at.elapsed());
+                    if begun.elapsed() > Duration::from_secs(8) {
+                        break;
+                    }
+                }
+                times
+            });
+        }
+        let mut times: Vec<Duration> = tasks.join_all().await.into_iter().flatten().collect();
+        let (took, used) = (begun.elapsed().as_secs_f64(), self::cpu() - cpu);
+        times.sort();
+        let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
+        let each = used / times.len() as f64 * 1e6;
+        println!("{name}: {:.0}/s, p50 {p50:?}, p99 {p99:?}, {each:.0} us of CPU each", times.len() as f64 / took);
+    }
+}
+
+/// Seconds of CPU that this process has used.
+fn cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("stat");
+    let fields: Vec<&str> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
+    (fields[11].parse::<f64>().expect("utime") + fields[12].parse::<f64>().expect("stime")) / 100.0
+}
