@@ -21,6 +21,7 @@ pub mod log;
 pub mod media;
 pub mod metrics;
 pub mod postgres;
+pub mod presence;
 pub mod random;
 pub mod rooms;
 pub mod storage;

@@ -4,29 +4,34 @@
 //! - `heads`: where each room's history ends, committed and in flight
 //! - `find`, `members`: rooms by ID, and who is in which
 //! - `events`, `recent`, `timeline`: events in memory, and each room's newest; `render` writes them for clients
-//! - `visibility`: who may see which of them
+//! - `visibility`: who may see which of them; `access`: who may look into a room at all; `messages`: pages of history
+//! - `receipts`: how far users have read
 //! - `append`: the one operation that writes events, on `draft`s; `send`, `membership`, `create`, `upgrade`, `aliases` use it
 //! - `pdus`: parsed state events; `once`: a transaction ID is good for one event
 //! - `followed`: the cache of what the log changes
 //!
 //! **Invariant:** every event goes through the log, and nothing here knows HTTP or who may log in.
 
+pub mod access;
 mod aliases;
 mod append;
 mod create;
 mod draft;
 mod events;
+pub mod filter;
 mod find;
 mod followed;
 mod frames;
 mod heads;
 mod members;
 mod membership;
+pub mod messages;
 mod once;
 mod page_token;
 mod pdus;
 mod preset;
 mod profile;
+pub mod receipts;
 mod recent;
 pub mod render;
 mod send;
@@ -59,6 +64,7 @@ pub use write_error::WriteError;
 use crate::{
     log::{Apply, Log},
     storage::Interner,
+    users::Turns,
 };
 
 /// The rooms of this server. Cheap to clone.
@@ -95,6 +101,7 @@ pub struct Caches {
     heads: Arc<heads::Heads>,
     members: Arc<members::Members>,
     events: Arc<events::Events>,
+    turns: Arc<Turns>,
     pdus: pdus::Pdus,
     recent_txns: once::RecentTxns,
 }
@@ -109,6 +116,7 @@ impl Caches {
             heads: Arc::new(heads::Heads::new(frames.clone())),
             members: Arc::new(members::Members::new()),
             events: Arc::new(events::Events::new()),
+            turns: Arc::default(),
             pdus: pdus::Pdus::new(),
             recent_txns: once::recent_txns(),
             frames,

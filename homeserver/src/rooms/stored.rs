@@ -133,6 +133,21 @@ impl StoredEvent {
         self.part(&self.parts.kind)
     }
 
+    /// The sender.
+    pub fn sender_text(&self) -> Cow<'_, str> {
+        unquoted(self.sender_json())
+    }
+
+    /// The type.
+    pub fn kind_text(&self) -> Cow<'_, str> {
+        unquoted(self.kind_json())
+    }
+
+    /// The state key.
+    pub fn state_key_text(&self) -> Option<Cow<'_, str>> {
+        self.state_key_json().map(unquoted)
+    }
+
     /// The state key, a JSON string.
     pub fn state_key_json(&self) -> Option<&str> {
         Some(self.part(&self.parts.state_key)).filter(|text| !text.is_empty())
@@ -164,6 +179,14 @@ impl StoredEvent {
 #[derive(Deserialize)]
 struct Member {
     membership: String,
+}
+
+/// What a JSON string says.
+fn unquoted(json: &str) -> Cow<'_, str> {
+    match json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain),
+        _ => Cow::Owned(serde_json::from_str(json).unwrap_or_default()),
+    }
 }
 
 fn damaged(nr: EventNr) -> Error {

@@ -87,7 +87,7 @@ impl Rooms {
     }
 
     /// The events of each chain, newest first; one query at most besides loading them.
-    async fn histories(&self, chains: &[Chain]) -> Result<Vec<Vec<Arc<StoredEvent>>>> {
+    pub(super) async fn histories(&self, chains: &[Chain]) -> Result<Vec<Vec<Arc<StoredEvent>>>> {
         let newest = self.events(&chains.iter().map(|c| c.newest).collect::<Vec<_>>()).await?;
         let mut histories: Vec<Vec<Arc<StoredEvent>>> = newest.into_iter().map(|event| vec![event]).collect();
         let (mut open, mut owners) = (Vec::new(), Vec::new());

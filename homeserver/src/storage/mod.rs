@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** no other room holds SQL, and no function here decides what the protocol allows.
 
+pub mod account_data;
 pub mod alias;
 pub mod commit;
 mod database;
@@ -16,6 +17,7 @@ pub mod member;
 pub mod nr;
 pub mod one_time_key;
 pub mod profile;
+pub mod receipt;
 pub mod room;
 pub mod server;
 pub mod slice;

@@ -2,7 +2,13 @@
 //!
 //! **Invariant:** no rooms here; what spans users and rooms lives in `account`.
 
+mod account_data;
+mod turns;
+
+pub use account_data::{AccountData, AccountDataError, GLOBAL};
 use ruma::{OwnedDeviceId, OwnedUserId};
+
+pub use turns::Turns;
 
 use crate::storage::{DeviceNr, UserNr};
 

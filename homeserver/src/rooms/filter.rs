@@ -1,0 +1,152 @@
+//! What a reader wants to see of a room's events.
+//!
+//! Source: client-server API, "Filtering".
+
+use ruma::api::client::filter::{LazyLoadOptions, RoomEventFilter, UrlFilter};
+
+use super::StoredEvent;
+use crate::storage::{Interner, Result, Sym, event::Sieve};
+
+/// A filter, ready for use.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    types: Option<Vec<String>>,
+    not_types: Vec<String>,
+    senders: Option<Vec<String>>,
+    not_senders: Vec<String>,
+    rooms: Option<Vec<String>>,
+    not_rooms: Vec<String>,
+    with_url: Option<bool>,
+    /// Memberships of the senders are wanted besides, and no others.
+    pub lazy_members: bool,
+    pub limit: Option<usize>,
+}
+
+impl From<RoomEventFilter> for EventFilter {
+    fn from(filter: RoomEventFilter) -> Self {
+        fn texts<T: ToString>(list: Vec<T>) -> Vec<String> {
+            list.iter().map(ToString::to_string).collect()
+        }
+        Self {
+            types: filter.types,
+            not_types: filter.not_types,
+            senders: filter.senders.map(texts),
+            not_senders: texts(filter.not_senders),
+            rooms: filter.rooms.map(texts),
+            not_rooms: texts(filter.not_rooms),
+            with_url: filter.url_filter.map(|url| matches!(url, UrlFilter::EventsWithUrl)),
+            lazy_members: matches!(filter.lazy_load_options, LazyLoadOptions::Enabled { .. }),
+            limit: filter.limit.map(|limit| usize::try_from(u64::from(limit)).unwrap_or(usize::MAX)),
+        }
+    }
+}
+
+impl EventFilter {
+    /// Whether anything of this room can pass.
+    pub fn takes_room(&self, room_id: &str) -> bool {
+        self.rooms.as_ref().is_none_or(|rooms| rooms.iter().any(|r| r == room_id))
+            && !self.not_rooms.iter().any(|r| r == room_id)
+    }
+
+    /// What the database can leave out by itself; `None` where nothing can pass. [`EventFilter::matches`] has the last word.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn sieve(&self, interner: &Interner) -> Result<Option<Sieve>> {
+        let exact = |list: &[String]| list.iter().filter(|t| !t.contains('*')).cloned().collect::<Vec<_>>();
+        let kinds = match &self.types {
+            Some(types) if types.iter().all(|t| !t.contains('*')) => Some(known(interner, types).await?),
+            _ => None,
+        };
+        let senders = match &self.senders {
+            Some(senders) => Some(known(interner, senders).await?),
+            None => None,
+        };
+        if kinds.as_ref().is_some_and(Vec::is_empty) || senders.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(None);
+        }
+        let not_kinds = known(interner, &exact(&self.not_types)).await?;
+        let not_senders = known(interner, &self.not_senders).await?;
+        Ok(Some(Sieve { kinds, not_kinds, senders, not_senders }))
+    }
+
+    /// Whether `event` passes.
+    pub fn matches(&self, event: &StoredEvent) -> bool {
+        let (kind, sender) = (event.kind_text(), event.sender_text());
+        self.types.as_ref().is_none_or(|types| types.iter().any(|t| fits(t, &kind)))
+            && !self.not_types.iter().any(|t| fits(t, &kind))
+            && self.senders.as_ref().is_none_or(|senders| senders.iter().any(|s| *s == sender))
+            && !self.not_senders.iter().any(|s| *s == sender)
+            && self.with_url.is_none_or(|wanted| has_url(event) == wanted)
+    }
+}
+
+/// The numbers of those texts that have one: what has none occurs in no event.
+async fn known(interner: &Interner, texts: &[String]) -> Result<Vec<Sym>> {
+    let mut numbers = Vec::with_capacity(texts.len());
+    // No stored text holds what PostgreSQL can't keep; filters are short, and the interner remembers.
+    for text in texts {
+        numbers.extend(interner.find(text).await?);
+    }
+    Ok(numbers)
+}
+
+fn has_url(event: &StoredEvent) -> bool {
+    event.content_value("url").is_some_and(|value| value.starts_with('"'))
+}
+
+/// Whether `text` fits `pattern`, in which `*` stands for anything.
+fn fits(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return rest.is_empty();
+    }
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::stored::tests::stored, *};
+
+    #[test]
+    fn stars_stand_for_anything() {
+        for (pattern, text) in [("m.*", "m.room"), ("*", ""), ("a*b*c", "aXbbc"), ("*.x", "y.x"), ("m.a", "m.a")] {
+            assert!(fits(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [("m.a", "m.ab"), ("m.*", "n.m."), ("a*b*c", "acb"), ("ab*ba", "aba"), ("", "x")] {
+            assert!(!fits(pattern, text), "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn exclusion_wins_and_an_empty_list_takes_nothing() {
+        let json = r#"{"content":{"url":"mxc://a/b"},"sender":"@u:s","type":"m.room.message"}"#;
+        let event = stored(1, Sym(17), None, json);
+        let filter = |json: &str| EventFilter::from(serde_json::from_str::<RoomEventFilter>(json).unwrap());
+        for passes in ["{}", r#"{"types":["m.room.*"]}"#, r#"{"contains_url":true,"senders":["@u:s"]}"#] {
+            assert!(filter(passes).matches(&event), "{passes}");
+        }
+        for fails in [
+            r#"{"types":[]}"#,
+            r#"{"types":["m.*"],"not_types":["*.message"]}"#,
+            r#"{"contains_url":false}"#,
+            r#"{"not_senders":["@u:s"]}"#,
+            r#"{"senders":["@v:s"]}"#,
+        ] {
+            assert!(!filter(fails).matches(&event), "{fails}");
+        }
+        assert!(filter(r#"{"not_rooms":["!b:s"]}"#).takes_room("!a:s"));
+        assert!(!filter(r#"{"rooms":["!b:s"]}"#).takes_room("!a:s"));
+    }
+}
