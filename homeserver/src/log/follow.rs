@@ -123,8 +123,19 @@ pub(super) async fn fresh(log: &Log) -> storage::Result<()> {
 }
 
 pub(super) async fn catch_up(log: &Log) -> storage::Result<()> {
+    reach(log, Pos(i64::MAX)).await
+}
+
+pub(super) async fn reach(log: &Log, pos: Pos) -> storage::Result<()> {
     let state = &log.0.follow;
+    if state.watermark() >= pos {
+        return Ok(());
+    }
     let mut looked = state.looked.lock().await;
+    // Whoever held the lock may have read it.
+    if state.watermark() >= pos {
+        return Ok(());
+    }
     let start = Instant::now();
     read_missed(log).await?;
     *looked = start;

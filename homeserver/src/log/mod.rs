@@ -181,7 +181,7 @@ impl Log {
     /// # Errors
     /// The database's own. A position that nobody has committed is no error: the watermark stays below it.
     pub async fn reach(&self, pos: Pos) -> storage::Result<()> {
-        if self.watermark() < pos { follow::catch_up(self).await } else { Ok(()) }
+        follow::reach(self, pos).await
     }
 
     /// Registers a long-poll of `user`: woken when one of `rooms` or the user is touched. Register first, read then, and

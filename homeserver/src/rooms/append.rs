@@ -106,7 +106,10 @@ impl Rooms {
                 self.0.caches.heads.kill(room.nr, &live);
             }
             match outcome? {
-                Submitted::Stored { .. } => return Ok(ids),
+                Submitted::Stored { pos, .. } => {
+                    self.see(pos).await;
+                    return Ok(ids);
+                }
                 Submitted::Known(id) => return Ok(vec![id]),
                 Submitted::Stale => {
                     metrics::COMMIT_CONFLICTS.add(1);
@@ -116,6 +119,13 @@ impl Rooms {
             }
         }
         Err(WriteError::Contended)
+    }
+
+    /// Whoever is told of what they wrote finds it in every cache of this node.
+    pub(super) async fn see(&self, pos: Pos) {
+        if let Err(error) = self.0.log.reach(pos).await {
+            tracing::warn!(%error, "an event is on disk before this node could read the log up to it");
+        }
     }
 
     /// Builds under the room's lock, and submits under it, so that the order of submission is the order of building.

@@ -214,8 +214,12 @@ impl Rooms {
             Err(error) => Err(error),
         };
         match outcome {
-            Ok(Submitted::Stored { beside: false, .. }) => {}
-            Ok(Submitted::Stored { .. }) => self.0.caches.heads.kill(nr, &live),
+            Ok(Submitted::Stored { pos, beside }) => {
+                if beside {
+                    self.0.caches.heads.kill(nr, &live);
+                }
+                self.see(pos).await;
+            }
             refused => {
                 self.0.caches.heads.kill(nr, &live);
                 self.release(alias.as_deref(), nr).await;

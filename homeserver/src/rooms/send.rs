@@ -6,7 +6,7 @@ use roost_spec::{
     canonical_json::{Object, Value, parse_object},
     event::Pdu,
 };
-use ruma::{EventId, RoomAliasId, RoomId};
+use ruma::{EventId, RoomAliasId, RoomId, UserId};
 
 use super::{
     Author, Draft, Room, Rooms, StateKey, WriteError,
@@ -89,6 +89,12 @@ impl Rooms {
         let author = Author::from(requester);
         if let Some(known) = self.unchanged(&room, &author, &draft).await? {
             return Ok(known);
+        }
+        if kind == "m.room.member"
+            && draft.content.get_str("membership") == Some("invite")
+            && let Ok(user) = UserId::parse(state_key)
+        {
+            self.local_user(&user)?;
         }
         if kind == "m.room.canonical_alias" && state_key.is_empty() {
             self.check_canonical_alias(&room, &draft.content).await?;
