@@ -25,4 +25,5 @@ pub mod presence;
 pub mod random;
 pub mod rooms;
 pub mod storage;
+pub mod sync;
 pub mod users;

@@ -56,6 +56,7 @@ impl Keys {
             found.extend(one_time_key::claim_fallback(&self.0.pool, &asked).await?);
         }
         for key in found {
+            self.0.counts.forget(key.device);
             let Some((user_id, device_id)) = places.remove(&key.device) else { continue };
             let json = RawValue::from_string(key.json).map_err(|e| storage::Error::Inconsistent(e.to_string()))?;
             let name = format!("{}:{}", key.algorithm, key.key_id);

@@ -6,6 +6,7 @@
 
 mod backup;
 mod claim;
+mod counts;
 mod cross_signing;
 mod identity;
 mod query;
@@ -41,6 +42,7 @@ struct Inner {
     log: Log,
     interner: Interner,
     server_name: OwnedServerName,
+    counts: counts::Counts,
 }
 
 /// Why a change of keys could not be told to others.
@@ -55,7 +57,7 @@ pub enum AnnounceError {
 impl Keys {
     /// The key service of `server_name`.
     pub fn new(pool: PgPool, log: Log, interner: Interner, server_name: OwnedServerName) -> Self {
-        Self(Arc::new(Inner { pool, log, interner, server_name }))
+        Self(Arc::new(Inner { pool, log, interner, server_name, counts: counts::Counts::new() }))
     }
 
     fn is_local(&self, user: &UserId) -> bool {

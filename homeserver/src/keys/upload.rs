@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{AnnounceError, Keys, signed::Signed};
+use super::{AnnounceError, Keys, counts, signed::Signed};
 use crate::{
     clock::now_ms,
-    storage::{self, DeviceNr, device_key, one_time_key, one_time_key::NewKey},
+    storage::{self, device_key, one_time_key, one_time_key::NewKey},
     users::Requester,
 };
 
@@ -79,27 +79,14 @@ impl Keys {
         if let Some(json) = device_keys {
             changed = device_key::put(&mut tx, requester.user, requester.device_id.as_str(), &json).await?;
         }
-        let counts = counts(&mut tx, requester.device).await?;
+        let counts = counts::read(&mut tx, requester.device).await?;
         tx.commit().await.map_err(storage::Error::from)?;
+        self.0.counts.forget(requester.device);
         if changed {
             self.announce(requester.user).await?;
         }
         Ok(counts)
     }
-
-    /// What is left of a device's one-time keys.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub async fn counts(&self, device: DeviceNr) -> storage::Result<KeyCounts> {
-        counts(&mut *self.0.pool.acquire().await?, device).await
-    }
-}
-
-async fn counts(conn: &mut sqlx::PgConnection, device: DeviceNr) -> storage::Result<KeyCounts> {
-    let mut one_time: BTreeMap<String, i64> = one_time_key::counts(conn, device).await?.into_iter().collect();
-    one_time.entry("signed_curve25519".to_owned()).or_insert(0);
-    Ok(KeyCounts { one_time, unused_fallback: one_time_key::unused_fallbacks(conn, device).await? })
 }
 
 fn device_keys(requester: &Requester, json: &str) -> Result<String, UploadError> {

@@ -50,8 +50,8 @@ impl FromStr for PageToken {
             // Room is left for the point after it.
             Some(("t", ord)) => Ok(Self::Before(number(ord)?.clamp(i64::MIN + 2, i64::MAX - 2))),
             Some(("p", pos)) => Ok(Self::Synced(Pos(number(pos)?))),
-            // `generation.pos.todevice.ephemeral`
-            Some(("s", parts)) => Ok(Self::Synced(Pos(number(parts.split('.').nth(1).ok_or(NotAToken)?)?))),
+            // `generation_pos_todevice_…`: a token of `/sync`.
+            Some(("s", parts)) => Ok(Self::Synced(Pos(number(parts.split('_').nth(1).ok_or(NotAToken)?)?))),
             _ => Err(NotAToken),
         }
     }
@@ -66,8 +66,8 @@ mod tests {
         for token in [PageToken::Before(-5), PageToken::Before(1 << 40), PageToken::Synced(Pos(7))] {
             assert_eq!(token.to_string().parse(), Ok(token));
         }
-        assert_eq!("s1.42.7.9".parse(), Ok(PageToken::Synced(Pos(42))));
-        for text in ["", "t", "s", "s1", "tx", "x5", "é1", "s1.x.2", "t99999999999999999999"] {
+        assert_eq!("s1_42_7_9_1".parse(), Ok(PageToken::Synced(Pos(42))));
+        for text in ["", "t", "s", "s1", "tx", "x5", "é1", "s1_x_2", "t99999999999999999999"] {
             assert_eq!(text.parse::<PageToken>(), Err(NotAToken), "{text}");
         }
     }

@@ -81,9 +81,21 @@ pub fn client_event(
     beside: &Beside,
 ) -> Result<Box<RawValue>> {
     let mut out = String::with_capacity(event.content().len() + 512);
-    write_event(&mut out, event, view.room_id);
+    write_client_event(&mut out, event, membership, view, beside);
+    raw(event, out)
+}
+
+/// Writes one event as a client sees it: for answers that are joined of many.
+pub fn write_client_event(
+    out: &mut String,
+    event: &StoredEvent,
+    membership: Option<Membership>,
+    view: &View,
+    beside: &Beside,
+) {
+    write_event(out, event, view.room_id);
     out.push_str(",\"unsigned\":{\"age\":");
-    push_number(&mut out, view.now.saturating_sub(event.ts).max(0));
+    push_number(out, view.now.saturating_sub(event.ts).max(0));
     if let Some(membership) = membership {
         out.push_str(",\"membership\":\"");
         out.push_str(membership.as_str());
@@ -95,21 +107,20 @@ pub fn client_event(
         out.push_str(",\"prev_sender\":");
         out.push_str(previous.sender_json());
         out.push_str(",\"replaces_state\":");
-        push_string(&mut out, &previous.id);
+        push_string(out, &previous.id);
     }
     if let Some(redaction) = event.redacted_by.and_then(|nr| beside.0.get(&nr)) {
         out.push_str(",\"redacted_because\":");
-        write_event(&mut out, redaction, true);
+        write_event(out, redaction, true);
         out.push_str(",\"unsigned\":{\"age\":");
-        push_number(&mut out, view.now.saturating_sub(redaction.ts).max(0));
+        push_number(out, view.now.saturating_sub(redaction.ts).max(0));
         out.push_str("}}");
     }
     if let Some((_, txn)) = event.txn.as_ref().filter(|(device, _)| Some(*device) == view.device) {
         out.push_str(",\"transaction_id\":");
-        push_string(&mut out, txn);
+        push_string(out, txn);
     }
     out.push_str("}}");
-    raw(event, out)
 }
 
 /// A state event as those see it who are not (yet) in the room.
@@ -118,6 +129,12 @@ pub fn client_event(
 /// If the stored text is no JSON after all.
 pub fn stripped(event: &StoredEvent) -> Result<Box<RawValue>> {
     let mut out = String::with_capacity(event.content().len() + 256);
+    write_stripped(&mut out, event);
+    raw(event, out)
+}
+
+/// Writes stripped state: for answers that are joined of many.
+pub fn write_stripped(out: &mut String, event: &StoredEvent) {
     out.push_str("{\"content\":");
     out.push_str(event.content());
     out.push_str(",\"sender\":");
@@ -127,7 +144,6 @@ pub fn stripped(event: &StoredEvent) -> Result<Box<RawValue>> {
     out.push_str(",\"type\":");
     out.push_str(event.kind_json());
     out.push('}');
-    raw(event, out)
 }
 
 /// The content alone.
@@ -209,7 +225,8 @@ fn push_number(out: &mut String, number: i64) {
     let _ = write!(out, "{number}");
 }
 
-fn push_string(out: &mut String, text: &str) {
+/// Writes `text` as a JSON string.
+pub fn push_string(out: &mut String, text: &str) {
     if text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') {
         out.push('"');
         out.push_str(text);

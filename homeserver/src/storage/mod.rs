@@ -8,6 +8,7 @@ pub mod commit;
 mod database;
 pub mod device_key;
 pub mod event;
+pub mod filter;
 pub mod frame;
 pub mod head;
 pub mod intern;
@@ -21,6 +22,8 @@ pub mod receipt;
 pub mod room;
 pub mod server;
 pub mod slice;
+pub mod sync;
+pub mod to_device;
 pub mod txn;
 
 use std::time::Duration;

@@ -1,0 +1,50 @@
+//! Account data: the user's own notes, global and for each room.
+
+use std::collections::HashMap;
+
+use super::{Sync, filter::Section};
+use crate::storage::{self, Pos, Result, RoomNr, UserNr, sync::AccountData};
+
+/// What is new of it.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    pub global: Vec<AccountData>,
+    pub rooms: HashMap<RoomNr, Vec<AccountData>>,
+}
+
+impl Sync {
+    /// What `user` wrote with `since < pos <= until`; from the beginning where `since` is 0.
+    pub(super) async fn account_data(&self, user: UserNr, since: Pos, until: Pos) -> Result<Notes> {
+        if since > Pos(0) && !self.0.touched.account_data(user, since) {
+            return Ok(Notes::default());
+        }
+        Ok(sort(storage::sync::account_data(&self.0.pool, user, since, until).await?))
+    }
+
+    /// All that `user` wrote about `rooms`, for rooms that are new to the device.
+    pub(super) async fn account_data_of(&self, user: UserNr, rooms: &[RoomNr], until: Pos) -> Result<Notes> {
+        if rooms.is_empty() {
+            return Ok(Notes::default());
+        }
+        Ok(sort(storage::sync::account_data_of_rooms(&self.0.pool, user, rooms, until).await?))
+    }
+}
+
+fn sort(rows: Vec<AccountData>) -> Notes {
+    let mut notes = Notes::default();
+    for row in rows {
+        if row.room == RoomNr(0) {
+            notes.global.push(row);
+        } else {
+            notes.rooms.entry(row.room).or_default().push(row);
+        }
+    }
+    notes
+}
+
+/// Keeps what the filter takes. Account data has no sender.
+pub(super) fn keep(notes: &mut Vec<AccountData>, filter: &Section) {
+    if !filter.types.takes_all() {
+        notes.retain(|note| filter.types.takes(&note.kind));
+    }
+}

@@ -1,0 +1,131 @@
+//! `device_lists`: whose keys a client must fetch, and whose it need not follow any more.
+//!
+//! Source: client-server API, "Tracking the device list for a user", and "Extensions to /sync" of end-to-end encryption.
+
+use std::collections::BTreeSet;
+
+use crate::storage::{Membership, UserNr};
+
+/// What may change the lists of one reader.
+#[derive(Debug, Default)]
+pub(super) struct Causes {
+    /// Users whose devices or keys changed, wherever they are.
+    pub changed: Vec<UserNr>,
+    /// What became of other users in rooms that the reader is joined to.
+    pub members: Vec<Transition>,
+    /// Members of rooms that the reader has joined.
+    pub in_joined: Vec<UserNr>,
+    /// Members of rooms that the reader has left.
+    pub in_left: Vec<UserNr>,
+}
+
+/// A user's membership of some room, before and after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Transition {
+    pub user: UserNr,
+    pub before: Option<Membership>,
+    pub after: Membership,
+}
+
+/// The answer's section.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct DeviceLists {
+    pub changed: Vec<UserNr>,
+    pub left: Vec<UserNr>,
+}
+
+impl DeviceLists {
+    pub fn is_empty(&self) -> bool {
+        self.changed.is_empty() && self.left.is_empty()
+    }
+}
+
+impl Causes {
+    fn arrived(&self) -> impl Iterator<Item = UserNr> {
+        let present = |m| matches!(m, Membership::Join | Membership::Invite);
+        self.members.iter().filter(move |t| present(t.after) && !t.before.is_some_and(present)).map(|t| t.user)
+    }
+
+    fn departed(&self) -> impl Iterator<Item = UserNr> {
+        let gone = |t: &&Transition| matches!(t.after, Membership::Leave | Membership::Ban);
+        self.members.iter().filter(gone).map(|t| t.user).chain(self.in_left.iter().copied())
+    }
+
+    /// The users of whom it must be known whether they share a room with the reader, sorted.
+    pub fn candidates(&self, reader: UserNr) -> Vec<UserNr> {
+        let users: BTreeSet<UserNr> = self.changed.iter().copied().chain(self.departed()).collect();
+        users.into_iter().filter(|user| *user != reader).collect()
+    }
+
+    /// The lists, given which of the candidates share a room with the reader now.
+    pub fn lists(&self, reader: UserNr, sharing: &[UserNr]) -> DeviceLists {
+        let sharing: BTreeSet<UserNr> = sharing.iter().copied().collect();
+        let known = self.changed.iter().copied().filter(|user| *user == reader || sharing.contains(user));
+        let new = self.arrived().chain(self.in_joined.iter().copied()).filter(|user| *user != reader);
+        let changed: BTreeSet<UserNr> = known.chain(new).collect();
+        let left: BTreeSet<UserNr> =
+            self.departed().filter(|user| *user != reader && !sharing.contains(user)).collect();
+        DeviceLists {
+            // Who came and went again is gone.
+            changed: changed.difference(&left).copied().collect(),
+            left: left.into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use Membership::{Ban, Invite, Join, Leave};
+
+    use super::*;
+    use crate::storage::Sym;
+
+    const ME: Sym = Sym(1000);
+    const A: Sym = Sym(1001);
+    const B: Sym = Sym(1002);
+
+    fn went(user: Sym, before: Option<Membership>, after: Membership) -> Causes {
+        Causes { members: vec![Transition { user, before, after }], ..Causes::default() }
+    }
+
+    fn lists(changed: &[Sym], left: &[Sym]) -> DeviceLists {
+        DeviceLists { changed: changed.to_vec(), left: left.to_vec() }
+    }
+
+    #[test]
+    fn changes_count_where_a_room_is_shared_and_ones_own_always() {
+        let causes = Causes { changed: vec![A, ME, B], ..Causes::default() };
+        assert_eq!(causes.candidates(ME), [A, B]);
+        assert_eq!(causes.lists(ME, &[B]), lists(&[ME, B], &[]));
+    }
+
+    #[test]
+    fn who_joins_or_is_invited_is_new_and_who_changes_a_name_is_not() {
+        assert_eq!(went(A, None, Join).lists(ME, &[]), lists(&[A], &[]));
+        assert_eq!(went(A, Some(Leave), Invite).lists(ME, &[]), lists(&[A], &[]));
+        assert_eq!(went(A, Some(Invite), Join).lists(ME, &[]), lists(&[], &[]));
+        assert_eq!(went(A, Some(Join), Join).lists(ME, &[]), lists(&[], &[]));
+    }
+
+    #[test]
+    fn who_leaves_is_left_unless_another_room_is_shared() {
+        let causes = went(A, Some(Join), Ban);
+        assert_eq!(causes.candidates(ME), [A]);
+        assert_eq!(causes.lists(ME, &[]), lists(&[], &[A]));
+        assert_eq!(causes.lists(ME, &[A]), lists(&[], &[]));
+    }
+
+    #[test]
+    fn joining_and_leaving_rooms_brings_and_takes_their_members() {
+        let causes = Causes { in_joined: vec![A, ME], in_left: vec![B, ME], ..Causes::default() };
+        assert_eq!(causes.candidates(ME), [B]);
+        assert_eq!(causes.lists(ME, &[]), lists(&[A], &[B]));
+    }
+
+    #[test]
+    fn who_came_and_went_is_gone() {
+        let mut causes = went(A, None, Join);
+        causes.members.extend(went(A, Some(Join), Leave).members);
+        assert_eq!(causes.lists(ME, &[]), lists(&[], &[A]));
+    }
+}

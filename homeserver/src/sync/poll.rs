@@ -1,0 +1,157 @@
+//! Waiting: a long-poll that has nothing to say costs no query, and holds no more than it needs to be woken.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{Filter, FilterError, Sync, Token, token::Malformed};
+use crate::{
+    log::{Changes, Watch},
+    storage::{self, DeviceNr, Pos, RoomNr, UserNr},
+    users::Requester,
+};
+
+/// A client's `GET /sync`.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    pub since: Option<String>,
+    /// A filter's ID, or a filter.
+    pub filter: Option<String>,
+    pub full_state: bool,
+    pub timeout: Duration,
+    pub state_after: StateAfter,
+}
+
+/// Whether the client wants the state at the end of the timeline instead of the one at its beginning, and by which name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StateAfter {
+    #[default]
+    No,
+    Stable,
+    /// `org.matrix.msc4222.state_after`
+    Unstable,
+}
+
+/// Why a sync is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    #[error(transparent)]
+    Token(#[from] Malformed),
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+}
+
+/// Who reads, and what they want to see.
+pub(super) struct Reader {
+    pub user: UserNr,
+    pub device: DeviceNr,
+    pub filter: Arc<Filter>,
+    pub full_state: bool,
+    pub state_after: StateAfter,
+}
+
+/// What a look at the log brought.
+pub(super) struct News {
+    pub body: String,
+    pub next: Token,
+    /// There is nothing in it: a long-poll goes on waiting.
+    pub empty: bool,
+}
+
+/// Longer than clients ask for; what they ask for beyond is cut.
+const LONGEST: Duration = Duration::from_secs(5 * 60);
+
+impl Sync {
+    /// The answer to a sync, as JSON: at once if there is something to tell, or when there is, or empty at the timeout.
+    ///
+    /// # Errors
+    /// See [`SyncError`].
+    pub async fn sync(&self, requester: &Requester, request: Request) -> Result<String, SyncError> {
+        let deadline = Instant::now() + request.timeout.min(LONGEST);
+        // Boxed, so that what is only needed at the beginning takes no room while the poll waits.
+        let (reader, mut since) = Box::pin(self.begin(requester, request)).await?;
+        let mut watch: Option<(Watch, Arc<[RoomNr]>)> = None;
+        loop {
+            let rooms = self.0.rooms.joined_rooms(reader.user).await?;
+            let current = watch.take().filter(|(_, watched)| Arc::ptr_eq(watched, &rooms));
+            let watching = current.unwrap_or_else(|| (self.0.log.watch(reader.user, &rooms), Arc::clone(&rooms)));
+            let Some(token) = since.filter(|_| !reader.full_state) else {
+                return Ok(Box::pin(self.read(&reader, since)).await?.body);
+            };
+            if self.is_touched(&reader, &rooms, &token) {
+                let news = Box::pin(self.read(&reader, since)).await?;
+                if !news.empty {
+                    return Ok(news.body);
+                }
+                since = Some(news.next);
+            }
+            // Joined or left between the look at the rooms and the registration: register anew before waiting.
+            if !Arc::ptr_eq(&rooms, &self.0.rooms.joined_rooms(reader.user).await?) {
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = self.0.draining.cancelled() => return Box::pin(self.nothing(&reader, since)).await,
+                () = watching.0.touched() => watch = Some(watching),
+                () = sleep_until(deadline) => return Box::pin(self.nothing(&reader, since)).await,
+            }
+        }
+    }
+
+    /// Whether there may be something after `token`: from memory alone.
+    fn is_touched(&self, reader: &Reader, rooms: &[RoomNr], token: &Token) -> bool {
+        // Messages to the device that found no room in the last answer.
+        token.to_device < token.pos
+            || self.is_typing_touched(rooms, token)
+            || self.0.log.changes(reader.user, rooms, token.pos) != Changes::None
+    }
+
+    async fn begin(&self, requester: &Requester, request: Request) -> Result<(Reader, Option<Token>), SyncError> {
+        let since = match request.since.as_deref() {
+            None | Some("") => None,
+            Some(text) => Some(self.resume(Token::parse(text)?).await?),
+        };
+        let filter = match &request.filter {
+            None => Arc::default(),
+            Some(text) => self.filter(requester.user, text).await?,
+        };
+        match since {
+            None => self.0.told.forget(requester.device),
+            Some(token) => self.received(requester.device, token.to_device).await?,
+        }
+        let reader = Reader {
+            user: requester.user,
+            device: requester.device,
+            filter,
+            full_state: request.full_state,
+            state_after: request.state_after,
+        };
+        Ok((reader, since))
+    }
+
+    /// The point that a token names in the log as it is now.
+    async fn resume(&self, mut token: Token) -> Result<Token, SyncError> {
+        let log = &self.0.log;
+        if token.pos > log.watermark() || token.generation > log.generation() {
+            // Another node gave it, and was ahead of this one.
+            log.reach(Pos(token.pos.0.max(log.watermark().0 + 1))).await?;
+        }
+        let mut end = log.watermark();
+        if token.generation != log.generation() {
+            // What that generation committed behind its end is lost; other things stand there now.
+            end = end.min(storage::sync::end_of_generation(&self.0.pool, token.generation).await?);
+        }
+        token.pos = token.pos.min(end);
+        token.to_device = token.to_device.min(end);
+        token.generation = log.generation();
+        Ok(token)
+    }
+
+    /// The answer of a poll that ends without news. Its token is the one with which the poll waited.
+    async fn nothing(&self, reader: &Reader, since: Option<Token>) -> Result<String, SyncError> {
+        let counts = self.key_counts(reader.device, true).await?;
+        Ok(super::answer::nothing(&since.unwrap_or_default(), &counts))
+    }
+}

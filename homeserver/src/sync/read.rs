@@ -1,0 +1,495 @@
+//! One look at the log: gathers everything that a sync tells, in a handful of queries whatever the number of rooms.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    Sync, Token, account_data,
+    answer::{Answer, Part},
+    device_lists::{Causes, DeviceLists, Transition},
+    filter::LazyMembers,
+    poll::{News, Reader, StateAfter},
+    scope::{Change, Moved, Standing},
+    state, summary,
+    timeline::{Shape, Sieve, Span},
+};
+use crate::{
+    log::Changes,
+    rooms::{Room, StateKey, StateMap, StoredEvent, Timeline, visibility},
+    storage::{self, EventNr, FrameNr, Membership, Pos, Result, RoomNr, Sym, UserNr, member::OfUser, sync::Summary},
+};
+
+/// A room that may get a part in the answer.
+struct Job {
+    own: OfUser,
+    left: bool,
+    /// The reader came (back) after the last sync: the client begins the room anew.
+    newly: bool,
+    /// The whole state is wanted, not what changed of it.
+    full: bool,
+    span: Span,
+    /// The reader was joined for all of the span: they see everything.
+    sure: bool,
+}
+
+/// A job with its timeline and the states around it.
+struct Looked {
+    job: Job,
+    room: Arc<Room>,
+    shape: Shape,
+    start: StateMap,
+    end: StateMap,
+    end_frame: FrameNr,
+    /// The state that the client knows; `None` where the state did not change, or the whole of it is wanted.
+    known: Option<StateMap>,
+    /// Members that changed: user, event before, event after.
+    members: Vec<(UserNr, Option<EventNr>, EventNr)>,
+}
+
+impl Sync {
+    /// What is new after `since`, up to what this node has seen.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub(super) async fn read(&self, reader: &Reader, since: Option<Token>) -> Result<News> {
+        let standing = self.standing(reader.user).await?;
+        let (from, until) = (since.map_or(Pos(0), |token| token.pos), standing.until);
+        let ignored = self.ignored(reader.user).await?;
+        let moved = match since {
+            Some(_) => self.moved(reader.user, &standing, from).await?,
+            None => from_the_beginning(&standing, reader),
+        };
+        let mut notes = self.account_data(reader.user, from, until).await?;
+        let messages = self.to_device(reader.device, since.map_or(Pos(0), |token| token.to_device), until).await?;
+        let typing = self.typing(&standing.memberships.joined, since.as_ref());
+
+        let mut touched: BTreeSet<RoomNr> = match since {
+            None => BTreeSet::new(),
+            Some(_) if reader.full_state => standing.memberships.joined.iter().copied().collect(),
+            Some(_) => self.touched_rooms(reader.user, &standing, from).await?.into_iter().collect(),
+        };
+        touched.extend(notes.rooms.keys().chain(typing.rooms.keys()));
+        let mut jobs = jobs(reader, &standing, &moved, touched, from);
+        let outside = |change| moved.iter().filter(move |m| m.change == change).map(|m| m.current);
+        let (invited, knocked): (Vec<OfUser>, Vec<OfUser>) =
+            (outside(Change::Invited).collect(), outside(Change::Knocked).collect());
+
+        let numbers: Vec<RoomNr> =
+            jobs.iter().map(|job| job.own.room).chain(invited.iter().chain(&knocked).map(|m| m.room)).collect();
+        let mut rooms = self.0.rooms.find_many(&numbers).await?;
+        rooms.retain(|_, room| reader.filter.rooms.takes(&room.id));
+        jobs.retain(|job| rooms.contains_key(&job.own.room));
+
+        let newly: Vec<RoomNr> =
+            jobs.iter().filter(|job| job.newly && since.is_some()).map(|job| job.own.room).collect();
+        notes.rooms.extend(self.account_data_of(reader.user, &newly, until).await?.rooms);
+
+        let looked = self.look(reader, jobs, &rooms, &ignored, until).await?;
+        let lists = match since {
+            Some(_) => self.device_lists(reader, &looked, &moved, from, until).await?,
+            None => DeviceLists::default(),
+        };
+        let receipts = self.wanted_receipts(reader, &looked, from, until).await?;
+        let parts = self.parts(reader, looked, from, until).await?;
+
+        let mut answer = Answer {
+            next: Token {
+                generation: self.0.log.generation(),
+                pos: until,
+                to_device: messages.until,
+                ephemeral: typing.stamp,
+                node: typing.node,
+            },
+            join: Vec::new(),
+            leave: Vec::new(),
+            invite: self.outside(&invited, &rooms, &ignored).await?,
+            knock: self.outside(&knocked, &rooms, &HashSet::new()).await?,
+            account_data: notes.global,
+            to_device: messages.events,
+            device_lists: lists,
+            key_counts: self.key_counts(reader.device, false).await?,
+        };
+        account_data::keep(&mut answer.account_data, &reader.filter.account_data);
+        self.fill(&mut answer, reader, parts, notes.rooms, receipts, typing.rooms, since.is_some()).await?;
+        let empty = answer.is_empty();
+        let body = self.write(&answer, reader).await?;
+        Ok(News { body, next: answer.next, empty })
+    }
+
+    /// The joined rooms in which something happened after `since`.
+    async fn touched_rooms(&self, user: UserNr, standing: &Standing, since: Pos) -> Result<Vec<RoomNr>> {
+        let joined = &standing.memberships.joined;
+        Ok(match self.0.log.changes(user, joined, since) {
+            Changes::None => Vec::new(),
+            Changes::Some { rooms, .. } => rooms,
+            Changes::Unknown => storage::sync::touched_rooms(&self.0.pool, joined, since).await?,
+        })
+    }
+
+    /// Reads the timelines of all jobs, and the states at their ends.
+    async fn look(
+        &self,
+        reader: &Reader,
+        jobs: Vec<Job>,
+        rooms: &HashMap<RoomNr, Arc<Room>>,
+        ignored: &HashSet<UserNr>,
+        until: Pos,
+    ) -> Result<Vec<Looked>> {
+        let filter = &reader.filter.timeline;
+        let spans: Vec<Span> = jobs.iter().map(|job| job.span).collect();
+        let raws = self.newest(&spans, until, filter, ignored).await?;
+        let ends = self.end_frames(&jobs, &raws).await?;
+        let known = self.known_frames(&jobs, &raws, &ends).await?;
+
+        // All states at once: ends, what clients know, and what lies between where the timeline may begin.
+        let starts = raws.iter().flat_map(|raw| raw.events.iter().map(|event| event.frame));
+        let mut wanted: Vec<FrameNr> =
+            ends.iter().copied().chain(known.iter().flatten().copied()).chain(starts).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let states: HashMap<FrameNr, StateMap> =
+            self.0.rooms.state_many(&wanted).await?.iter().map(|frame| (frame.nr, frame.state.clone())).collect();
+        let state = |frame: FrameNr| states.get(&frame).cloned().unwrap_or_default();
+
+        let sights = self.sights(reader.user, &jobs, &raws, &ends, &state).await?;
+        let texts = if filter.takes_all() {
+            HashMap::new()
+        } else {
+            let mut symbols: Vec<Sym> =
+                raws.iter().flat_map(|raw| raw.events.iter().flat_map(|event| [event.kind, event.sender])).collect();
+            symbols.sort_unstable();
+            symbols.dedup();
+            self.0.rooms.interner().texts(&symbols).await?
+        };
+        let sieve = Sieve { filter, ignored, texts: &texts };
+
+        let mut looked = Vec::with_capacity(jobs.len());
+        for ((((job, raw), end_frame), known), sight) in jobs.into_iter().zip(raws).zip(ends).zip(known).zip(sights) {
+            let Some(room) = rooms.get(&job.own.room) else { continue };
+            let mut shape = if filter.takes_room(&room.id) {
+                sieve.shape(&raw, sight.as_ref(), job.span.until)
+            } else {
+                sieve.shape(&Timeline::default(), None, job.span.until)
+            };
+            // The client may hold an older part of the timeline that does not meet this one.
+            shape.limited |= job.newly;
+            let end = state(end_frame);
+            let start = match shape.shown.first() {
+                Some(first) => state::before(&first.event, &state(first.event.frame)),
+                None => end.clone(),
+            };
+            let known = known.map(state);
+            let members = known.as_ref().map_or_else(Vec::new, |known| member_changes(known, &end));
+            looked.push(Looked { room: Arc::clone(room), job, shape, start, end, end_frame, known, members });
+        }
+        Ok(looked)
+    }
+
+    /// The frame of each job's room at the end of its span.
+    async fn end_frames(&self, jobs: &[Job], raws: &[Timeline]) -> Result<Vec<FrameNr>> {
+        let without = jobs.iter().zip(raws).filter(|(job, raw)| raw.events.is_empty() && job.full);
+        let points: Vec<(RoomNr, Pos)> = without.map(|(job, _)| (job.span.room, job.span.until)).collect();
+        let found = if points.is_empty() { HashMap::new() } else { self.0.rooms.last_before(&points).await? };
+        let last = |room| found.get(&room).map_or(FrameNr(0), |place| place.frame);
+        Ok(jobs
+            .iter()
+            .zip(raws)
+            .map(|(job, raw)| raw.events.last().map_or_else(|| last(job.span.room), |e| e.frame))
+            .collect())
+    }
+
+    /// The frame that the client of each job knows, where the state has changed since.
+    async fn known_frames(&self, jobs: &[Job], raws: &[Timeline], ends: &[FrameNr]) -> Result<Vec<Option<FrameNr>>> {
+        let asked = jobs.iter().zip(raws).filter(|(job, raw)| !job.full && !raw.events.is_empty());
+        let points: Vec<(RoomNr, Pos)> = asked.map(|(job, _)| (job.span.room, job.span.since)).collect();
+        if points.is_empty() {
+            return Ok(vec![None; jobs.len()]);
+        }
+        let found = self.0.rooms.last_before(&points).await?;
+        let known = |((job, raw), end): ((&Job, &Timeline), &FrameNr)| {
+            let changes = !job.full && !raw.events.is_empty();
+            changes
+                .then(|| found.get(&job.span.room).map_or(FrameNr(0), |place| place.frame))
+                .filter(|known| known != end)
+        };
+        Ok(jobs.iter().zip(raws).zip(ends).map(known).collect())
+    }
+
+    /// What the reader may see of each room; `None` where they see all of its timeline.
+    async fn sights(
+        &self,
+        user: UserNr,
+        jobs: &[Job],
+        raws: &[Timeline],
+        ends: &[FrameNr],
+        state: &impl Fn(FrameNr) -> StateMap,
+    ) -> Result<Vec<Option<visibility::Sight>>> {
+        let asks: Vec<Option<visibility::Ask>> = jobs
+            .iter()
+            .zip(raws)
+            .zip(ends)
+            .map(|((job, raw), end)| {
+                let oldest = raw.events.first()?;
+                // Whoever is in the room and came before its oldest event sees it all.
+                let inside = !job.left && oldest.pos.is_some_and(|pos| job.own.pos < pos);
+                (!job.sure && !inside)
+                    .then(|| visibility::Ask { state: state(*end), oldest: oldest.ord.unwrap_or(i64::MIN) })
+            })
+            .collect();
+        let wanted: Vec<visibility::Ask> = asks.iter().flatten().cloned().collect();
+        if wanted.is_empty() {
+            return Ok(vec![None; jobs.len()]);
+        }
+        let mut sights = self.0.rooms.sights(Some(user), &wanted).await?.into_iter();
+        Ok(asks.into_iter().map(|ask| ask.and_then(|_| sights.next())).collect())
+    }
+
+    async fn device_lists(
+        &self,
+        reader: &Reader,
+        looked: &[Looked],
+        moved: &[Moved],
+        since: Pos,
+        until: Pos,
+    ) -> Result<DeviceLists> {
+        let changed = match self.0.touched.device_changes(since, until) {
+            Some(changed) => changed,
+            None => storage::sync::device_changes(&self.0.pool, since, until).await?,
+        };
+        let mut causes = Causes { changed, ..Causes::default() };
+        let members: Vec<_> =
+            looked.iter().flat_map(|l| &l.members).filter(|(user, ..)| *user != reader.user).copied().collect();
+        if !members.is_empty() {
+            let numbers: Vec<EventNr> =
+                members.iter().flat_map(|(_, old, new)| old.iter().chain([new])).copied().collect();
+            let events = self.0.rooms.events(&numbers).await?;
+            let memberships: HashMap<EventNr, Option<Membership>> =
+                events.iter().map(|event| (event.nr, event.membership)).collect();
+            let of = |nr: EventNr| memberships.get(&nr).copied().flatten();
+            causes.members.extend(members.iter().filter_map(|(user, old, new)| {
+                Some(Transition { user: *user, before: old.and_then(of), after: of(*new)? })
+            }));
+        }
+        for change in moved {
+            let room = change.current.room;
+            match change.change {
+                Change::Joined => causes.in_joined.extend(self.0.rooms.joined_members(room).await?.iter()),
+                Change::Left { saw: true, .. } => {
+                    causes.in_left.extend(self.0.rooms.joined_members(room).await?.iter())
+                }
+                _ => {}
+            }
+        }
+        let candidates = causes.candidates(reader.user);
+        let sharing = if candidates.is_empty() {
+            Vec::new()
+        } else {
+            storage::sync::sharing_a_room(&self.0.pool, reader.user, &candidates).await?
+        };
+        Ok(causes.lists(reader.user, &sharing))
+    }
+
+    async fn wanted_receipts(
+        &self,
+        reader: &Reader,
+        looked: &[Looked],
+        since: Pos,
+        until: Pos,
+    ) -> Result<HashMap<RoomNr, Vec<storage::sync::Receipt>>> {
+        let filter = &reader.filter.ephemeral;
+        if !filter.types.takes("m.receipt") {
+            return Ok(HashMap::new());
+        }
+        let wanted: Vec<(RoomNr, Pos)> = looked
+            .iter()
+            .filter(|l| !l.job.left && filter.takes_room(&l.room.id))
+            .map(|l| (l.room.nr, if l.job.newly { Pos(0) } else { since }))
+            .collect();
+        self.receipts(&wanted, until, reader.user).await
+    }
+
+    /// Chooses each room's state, and loads it.
+    async fn parts(&self, reader: &Reader, looked: Vec<Looked>, since: Pos, until: Pos) -> Result<Vec<Part>> {
+        let summaries = self.wanted_summaries(&looked).await?;
+        let lazy = reader.filter.lazy_members;
+        let told = self.0.told.of(reader.device);
+        let mut chosen: Vec<Vec<(StateKey, EventNr)>> = Vec::with_capacity(looked.len());
+        for l in &looked {
+            let heroes = summaries.get(&l.room.nr).map(|(summary, _)| summary::heroes(summary, reader.user));
+            let mut state = l.state(reader, heroes.unwrap_or_default());
+            if lazy != LazyMembers::No {
+                let explain = l.missing_senders(reader, &state);
+                let again = |(user, nr): &(UserNr, EventNr)| {
+                    lazy == LazyMembers::Redundant || !told.knows(l.room.nr, *user, *nr, since)
+                };
+                state.extend(explain.into_iter().filter(again).map(|(user, nr)| (StateKey::member(user), nr)));
+                let members = state.iter().filter(|(key, _)| key.kind == Sym::MEMBER).map(|(key, nr)| (key.key, *nr));
+                told.tell(l.room.nr, members.chain(l.members_in_timeline()), until);
+            }
+            chosen.push(state.into_iter().collect());
+        }
+        self.sift_types(reader, &looked, &mut chosen).await?;
+        let numbers: Vec<EventNr> = chosen.iter().flatten().map(|(_, nr)| *nr).collect();
+        let mut events = self.0.rooms.events(&numbers).await?.into_iter();
+        let mut parts = Vec::with_capacity(looked.len());
+        for (l, chosen) in looked.into_iter().zip(&chosen) {
+            let state: Vec<Arc<StoredEvent>> = events.by_ref().take(chosen.len()).collect();
+            let summary = summaries.get(&l.room.nr).map(|(summary, unnamed)| {
+                (Arc::clone(summary), unnamed.then(|| summary::heroes(summary, reader.user)))
+            });
+            let always = l.job.newly || l.job.full && !l.job.left;
+            parts.push(Part {
+                room: l.room,
+                left: l.job.left,
+                always,
+                summary,
+                state,
+                shape: l.shape,
+                ephemeral: Vec::new(),
+                account_data: Vec::new(),
+            });
+        }
+        Ok(parts)
+    }
+
+    /// Drops state that the filter does not take.
+    async fn sift_types(
+        &self,
+        reader: &Reader,
+        looked: &[Looked],
+        chosen: &mut [Vec<(StateKey, EventNr)>],
+    ) -> Result<()> {
+        let filter = &reader.filter.state;
+        if !filter.rooms.takes_all() {
+            for (state, _) in chosen.iter_mut().zip(looked).filter(|(_, l)| !filter.takes_room(&l.room.id)) {
+                state.clear();
+            }
+        }
+        if !filter.types.takes_all() {
+            let kinds: BTreeSet<Sym> = chosen.iter().flatten().map(|(key, _)| key.kind).collect();
+            let texts = self.0.rooms.interner().texts(&kinds.into_iter().collect::<Vec<_>>()).await?;
+            for state in chosen {
+                state.retain(|(key, _)| texts.get(&key.kind).is_some_and(|kind| filter.types.takes(kind)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Summaries of rooms that are new to the client, and of those whose members changed; with whether heroes are due.
+    async fn wanted_summaries(&self, looked: &[Looked]) -> Result<HashMap<RoomNr, (Arc<Summary>, bool)>> {
+        let due = |l: &&Looked| !l.job.left && (l.job.full || !l.members.is_empty());
+        let due: Vec<&Looked> = looked.iter().filter(due).collect();
+        if due.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let naming = [(StateKey::of(Sym::NAME), "name"), (StateKey::of(Sym::CANONICAL_ALIAS), "alias")];
+        let numbers = due.iter().flat_map(|l| naming.iter().filter_map(|(key, _)| l.end.get(key).copied()));
+        let events = self.0.rooms.events(&numbers.collect::<Vec<_>>()).await?;
+        let named: HashSet<RoomNr> = events
+            .iter()
+            .filter(|event| {
+                let field = naming.iter().find(|(key, _)| key.kind == event.kind).map_or("", |(_, field)| field);
+                event.content_value(field).is_some_and(|value| value.starts_with('"') && value.len() > 2)
+            })
+            .map(|event| event.room)
+            .collect();
+        let asks: Vec<summary::Ask> = due
+            .iter()
+            .map(|l| summary::Ask { room: l.room.nr, frame: l.end_frame, heroes: !named.contains(&l.room.nr) })
+            .collect();
+        let found = self.summaries(&asks).await?;
+        Ok(found.into_iter().map(|(room, summary)| (room, (summary, !named.contains(&room)))).collect())
+    }
+}
+
+impl Looked {
+    /// The state that the client needs besides the timeline.
+    fn state(&self, reader: &Reader, heroes: Vec<UserNr>) -> BTreeMap<StateKey, EventNr> {
+        let at_end = reader.state_after != StateAfter::No;
+        if self.job.full {
+            let state = if at_end { &self.end } else { &self.start };
+            return match reader.filter.lazy_members {
+                LazyMembers::No => state.iter().map(|(key, nr)| (*key, *nr)).collect(),
+                _ => state::without_members(state, heroes.into_iter().chain([reader.user])),
+            };
+        }
+        let Some(known) = &self.known else { return BTreeMap::new() };
+        if at_end {
+            return state::changes(known, &self.end).into_iter().map(|(key, _, nr)| (key, nr)).collect();
+        }
+        let in_timeline: HashSet<EventNr> = self.shape.shown.iter().map(|shown| shown.event.nr).collect();
+        state::gap(known, &self.start, &self.end, &in_timeline)
+    }
+
+    /// The memberships of the timeline's senders that stand neither in `state` nor in the timeline.
+    fn missing_senders(&self, reader: &Reader, state: &BTreeMap<StateKey, EventNr>) -> Vec<(UserNr, EventNr)> {
+        let at_end = reader.state_after != StateAfter::No;
+        let map = if at_end { &self.end } else { &self.start };
+        let senders: BTreeSet<UserNr> = self.shape.shown.iter().map(|shown| shown.event.sender).collect();
+        let in_timeline: HashSet<UserNr> =
+            if at_end { HashSet::new() } else { self.members_in_timeline().map(|(user, _)| user).collect() };
+        let missing = |user: &UserNr| !state.contains_key(&StateKey::member(*user)) && !in_timeline.contains(user);
+        let of = |user| Some((user, *map.get(&StateKey::member(user))?));
+        senders.into_iter().filter(missing).filter_map(of).collect()
+    }
+
+    fn members_in_timeline(&self) -> impl Iterator<Item = (UserNr, EventNr)> {
+        let member = |event: &Arc<StoredEvent>| (event.kind == Sym::MEMBER).then_some((event.state_key?, event.nr));
+        self.shape.shown.iter().filter_map(move |shown| member(&shown.event))
+    }
+}
+
+fn member_changes(known: &StateMap, end: &StateMap) -> Vec<(UserNr, Option<EventNr>, EventNr)> {
+    let members = state::changes(known, end).into_iter().filter(|(key, ..)| key.kind == Sym::MEMBER);
+    members.map(|(key, old, new)| (key.key, old, new)).collect()
+}
+
+/// What a first sync tells of: everything.
+fn from_the_beginning(standing: &Standing, reader: &Reader) -> Vec<Moved> {
+    let moved = |own: &OfUser| {
+        let change = match own.membership {
+            Membership::Join => Change::Joined,
+            Membership::Invite => Change::Invited,
+            Membership::Knock => Change::Knocked,
+            Membership::Leave | Membership::Ban if reader.filter.include_leave => {
+                Change::Left { from_within: false, saw: true }
+            }
+            Membership::Leave | Membership::Ban => return None,
+        };
+        Some(Moved { current: *own, change })
+    };
+    standing.memberships.all.iter().filter(|own| !own.forgotten).filter_map(moved).collect()
+}
+
+fn jobs(reader: &Reader, standing: &Standing, moved: &[Moved], mut touched: BTreeSet<RoomNr>, since: Pos) -> Vec<Job> {
+    let until = standing.until;
+    let initial = since == Pos(0);
+    let mut jobs = Vec::with_capacity(moved.len() + touched.len());
+    for Moved { current: own, change } in moved {
+        let span = Span { room: own.room, since, until };
+        match change {
+            Change::Joined => {
+                touched.remove(&own.room);
+                let span = Span { since: Pos(0), ..span };
+                jobs.push(Job { own: *own, left: false, newly: !initial, full: true, span, sure: false });
+            }
+            Change::Stayed => drop(touched.insert(own.room)),
+            Change::Left { from_within, saw } if !own.forgotten => {
+                let span = Span { until: own.pos, ..span };
+                let full = (*saw && !from_within) || (reader.full_state && *saw);
+                jobs.push(Job { own: *own, left: true, newly: false, full, span, sure: false });
+            }
+            Change::Left { .. } | Change::Invited | Change::Knocked => {}
+        }
+    }
+    for room in touched {
+        let Some(own) = standing.memberships.of(room).filter(|own| own.membership == Membership::Join) else {
+            continue;
+        };
+        let span = Span { room, since, until };
+        jobs.push(Job { own: *own, left: false, newly: false, full: reader.full_state, span, sure: true });
+    }
+    jobs
+}
