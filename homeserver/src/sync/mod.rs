@@ -4,7 +4,7 @@
 //! section of the answer has a file:
 //!
 //! - `scope`: which rooms it is about, and how the reader came to be in them
-//! - `timeline`, `state`, `summary`, `ephemeral`, `stripped`: the parts of a room
+//! - `timeline`, `state`, `summary`, `ephemeral`, `typing`, `stripped`: the parts of a room
 //! - `account_data`, `to_device`, `device_lists`, `key_counts`: what belongs to the user or the device
 //! - `filter`, `filters`: what the client asked to see, and the filters it stored
 //! - `token`: how far it has read; `touched`, `lazy`, `ignored`: what is kept in memory so that little is asked twice
@@ -44,7 +44,7 @@ pub use token::Token;
 use tokio_util::sync::CancellationToken;
 pub use touched::Touched;
 
-use crate::{keys::Keys, log::Log, rooms::Rooms};
+use crate::{keys::Keys, log::Log, presence::Presence, rooms::Rooms};
 
 /// The sync service. Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +56,7 @@ pub struct Options {
     pub log: Log,
     pub rooms: Rooms,
     pub keys: Keys,
+    pub presence: Presence,
     /// Built before the log, which tells it what is new.
     pub touched: Arc<Touched>,
     /// Long-polls return when the node goes down.
@@ -67,6 +68,7 @@ struct Inner {
     log: Log,
     rooms: Rooms,
     keys: Keys,
+    presence: Presence,
     touched: Arc<Touched>,
     draining: CancellationToken,
     filters: filters::Filters,
@@ -79,12 +81,13 @@ struct Inner {
 impl Sync {
     /// Sync over what is below it.
     pub fn new(options: Options) -> Self {
-        let Options { pool, log, rooms, keys, touched, draining } = options;
+        let Options { pool, log, rooms, keys, presence, touched, draining } = options;
         Self(Arc::new(Inner {
             pool,
             log,
             rooms,
             keys,
+            presence,
             touched,
             draining,
             filters: filters::Filters::new(),

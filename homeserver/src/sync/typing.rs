@@ -8,6 +8,7 @@ use crate::storage::{RoomNr, UserNr};
 /// What the client does not know yet.
 #[derive(Debug, Default)]
 pub(super) struct Typing {
+    /// Everybody who types in a room now.
     pub rooms: HashMap<RoomNr, Vec<UserNr>>,
     /// This node's stamp.
     pub stamp: u64,
@@ -15,11 +16,21 @@ pub(super) struct Typing {
 }
 
 impl Sync {
-    pub(super) fn typing(&self, _rooms: &[RoomNr], _since: Option<&Token>) -> Typing {
-        Typing::default()
+    /// What changed since the client's token; all there is where that came from another node or there is none.
+    pub(super) fn typing(&self, rooms: &[RoomNr], since: Option<&Token>) -> Typing {
+        let presence = &self.0.presence;
+        let node = presence.node();
+        let known = since.filter(|token| token.node == node).map(|token| token.ephemeral);
+        let changes = presence.typing(rooms, known);
+        // To a client that knows nothing, nobody typing is no news.
+        let news = changes.rooms.into_iter().filter(|(_, users)| since.is_some() || !users.is_empty());
+        Typing { rooms: news.collect(), stamp: changes.stamp, node }
     }
 
-    pub(super) fn is_typing_touched(&self, _rooms: &[RoomNr], _since: &Token) -> bool {
-        false
+    /// Whether somebody began or stopped to type after the client's token.
+    pub(super) fn is_typing_touched(&self, rooms: &[RoomNr], since: &Token) -> bool {
+        let presence = &self.0.presence;
+        let known = Some(since.ephemeral).filter(|_| since.node == presence.node());
+        !presence.typing(rooms, known).rooms.is_empty()
     }
 }
