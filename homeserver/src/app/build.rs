@@ -1,5 +1,7 @@
 //! The one pass in which a node is built.
 
+use std::sync::Arc;
+
 use sqlx::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -9,10 +11,11 @@ use crate::{
     config::Config,
     http::{Api, Health, Sampled},
     keys::{Identity, Keys},
-    log::{self, Log},
+    log::{self, Log, Writer},
     media::Media,
     rooms::{self, Rooms},
     storage::{Database, Interner},
+    users::{self, TokenCache, Users},
 };
 
 /// What a node is made of, as far as its end needs to know.
@@ -44,17 +47,29 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
 
     // Caches stand before the log, which tells them what changes.
     let interner = Interner::new(pool.clone());
+    let tokens = Arc::new(TokenCache::default());
     let room_caches = rooms::Caches::new();
+    let mut caches = room_caches.followers();
+    caches.push(Arc::clone(&tokens) as _);
     let log = Log::start(log::Options {
         pool: pool.clone(),
         connect: database.connect.clone(),
         bell: bell.clone(),
-        caches: room_caches.followers(),
+        caches,
         shutdown: shutdown.clone(),
         tasks: tasks.clone(),
     })
     .await?;
 
+    let users = Users::new(users::Parts {
+        pool: pool.clone(),
+        writer: Writer::Node(log.clone()),
+        interner: interner.clone(),
+        tokens,
+        server_name: server_name.clone(),
+        registration: config.registration.clone(),
+    });
+    tasks.spawn(users.clone().housekeeping(shutdown.clone()));
     let keys = Keys::new(pool.clone(), log.clone(), interner.clone(), server_name.clone());
     let rooms = Rooms::new(rooms::Options {
         pool: pool.clone(),
@@ -71,6 +86,6 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
 
     let health = Health { log: log.clone(), bell: bell.clone(), draining: draining.clone() };
     let sampled = Sampled { pool, log: log.clone(), bell };
-    let api = Api { log, health, identity, keys, rooms, media };
+    let api = Api { log, health, identity, users, keys, rooms, media };
     Ok(Node { api, sampled, tasks, draining, shutdown })
 }

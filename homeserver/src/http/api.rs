@@ -6,6 +6,7 @@ use crate::{
     log::Log,
     media::Media,
     rooms::Rooms,
+    users::Users,
 };
 
 /// The domain rooms, each cheap to clone.
@@ -14,6 +15,7 @@ pub struct Api {
     pub log: Log,
     pub health: Health,
     pub identity: Identity,
+    pub users: Users,
     pub keys: Keys,
     pub rooms: Rooms,
     pub media: Media,
@@ -34,6 +36,7 @@ reachable! {
     log: Log,
     health: Health,
     identity: Identity,
+    users: Users,
     keys: Keys,
     rooms: Rooms,
     media: Media,

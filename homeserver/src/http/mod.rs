@@ -4,6 +4,7 @@
 //! **Invariant:** no SQL, no decision that the protocol makes, no state besides what [`Api`] names.
 
 mod api;
+mod auth;
 mod error;
 mod extract;
 mod front;

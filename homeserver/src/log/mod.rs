@@ -10,7 +10,9 @@ mod committer;
 mod follow;
 mod hub;
 mod numbers;
+mod outside;
 mod slice;
+mod writer;
 
 use std::sync::{
     Arc,
@@ -20,16 +22,18 @@ use std::sync::{
 pub use committer::Submitted;
 pub use hub::{Changes, Watch};
 pub use numbers::Taken;
+pub use outside::outside;
 pub use slice::{Apply, Beside, LogEvent, LogReceipt, Notice, Slice};
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+pub use writer::Writer;
 
 use crate::{
     bell::Bell,
     storage::{
         self, Pos, RoomNr, UserNr,
-        commit::{AccountDataWrite, ReceiptWrite, RoomWrite, ToDeviceWrite},
+        commit::{AccountDataWrite, Batch, ReceiptWrite, RoomWrite, ToDeviceWrite},
     },
 };
 
@@ -62,6 +66,21 @@ pub struct Writes {
     pub wake_users: Vec<UserNr>,
     /// What the caches of all nodes must drop.
     pub notices: Vec<Notice>,
+}
+
+impl From<Writes> for Batch {
+    fn from(writes: Writes) -> Self {
+        Self {
+            rooms: Vec::new(),
+            receipts: writes.receipts,
+            account_data: writes.account_data,
+            to_device: writes.to_device,
+            device_changes: writes.device_changes,
+            wake_rooms: writes.wake_rooms,
+            wake_users: writes.wake_users,
+            notices: writes.notices.iter().map(|notice| notice.to_text()).collect(),
+        }
+    }
 }
 
 /// How the log is set up.

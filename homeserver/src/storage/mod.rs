@@ -2,10 +2,12 @@
 //!
 //! **Invariant:** no other room holds SQL, and no function here decides what the protocol allows.
 
+pub mod account;
 pub mod account_data;
 pub mod alias;
 pub mod commit;
 mod database;
+pub mod device;
 pub mod device_key;
 pub mod event;
 pub mod filter;
@@ -13,18 +15,22 @@ pub mod frame;
 pub mod head;
 pub mod intern;
 pub mod key_backup;
+pub mod login_token;
 pub mod media;
 pub mod member;
 pub mod nr;
 pub mod one_time_key;
 pub mod profile;
 pub mod receipt;
+pub mod registration_token;
 pub mod room;
 pub mod server;
 pub mod slice;
 pub mod sync;
 pub mod to_device;
+pub mod token;
 pub mod txn;
+pub mod uia;
 
 use std::time::Duration;
 

@@ -30,9 +30,13 @@ pub async fn signing_keys(pool: &PgPool) -> Result<Vec<SigningKey>> {
 
 /// Keeps the first signing key. Nothing happens where another node was first.
 pub async fn insert_first_key(pool: &PgPool, key_id: &str, seed: &[u8], sealed: bool, now: i64) -> Result<()> {
+    let mut transaction = pool.begin().await?;
+    // Nodes that start together take turns; the second statement sees what the first node has done.
+    sqlx::query("select from server for update").execute(&mut *transaction).await?;
     let sql = "insert into signing_key (key_id, seed, sealed, created_ts) \
-               select $1, $2, $3, $4 from server where not exists (select from signing_key) for update of server";
-    sqlx::query(sql).bind(key_id).bind(seed).bind(sealed).bind(now).execute(pool).await?;
+               select $1, $2, $3, $4 where not exists (select from signing_key)";
+    sqlx::query(sql).bind(key_id).bind(seed).bind(sealed).bind(now).execute(&mut *transaction).await?;
+    transaction.commit().await?;
     Ok(())
 }
 

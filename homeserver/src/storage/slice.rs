@@ -1,6 +1,6 @@
 //! Slices: what each commit touched, for nodes that missed the bell.
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use super::{Pos, Result, RoomNr, UserNr};
 
@@ -31,4 +31,10 @@ pub async fn after(pool: &PgPool, pos: Pos) -> Result<Vec<Row>> {
 /// Takes a block of 1,024 numbers and returns its first.
 pub async fn number_block(pool: &PgPool) -> Result<i64> {
     Ok(sqlx::query_scalar("select nextval('number_block')").fetch_one(pool).await?)
+}
+
+/// Tells all nodes that somebody outside them has committed.
+pub async fn notify(conn: &mut PgConnection, channel: &str) -> Result<()> {
+    sqlx::query("select pg_notify($1, '')").bind(channel).execute(conn).await?;
+    Ok(())
 }

@@ -1,16 +1,50 @@
 //! Users: accounts, devices, access tokens and profiles, and who is asking.
 //!
+//! A revoke (logout, lock, another password, a deleted device) first takes the token out of the database, then tells all
+//! nodes through the log, and is answered when this node's own cache has dropped it.
+//!
 //! **Invariant:** no rooms here; what spans users and rooms lives in `account`.
 
 mod account_data;
+mod accounts;
+mod cache;
+mod devices;
+mod error;
+mod names;
+mod password;
+mod refresh;
+mod register;
+mod registration_tokens;
+mod revoke;
+mod secret;
+mod seen;
+mod session;
 mod turns;
 
-pub use account_data::{AccountData, AccountDataError, GLOBAL};
-use ruma::{OwnedDeviceId, OwnedUserId};
+use std::sync::Arc;
 
-pub use turns::Turns;
+use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, ServerName, UserId};
+use sqlx::PgPool;
 
-use crate::storage::{DeviceNr, UserNr};
+pub use self::{
+    account_data::{AccountData, AccountDataError, GLOBAL},
+    accounts::{AccountError, AccountInfo},
+    cache::TokenCache,
+    devices::DeviceInfo,
+    error::{LoginError, UserError},
+    names::NameError,
+    refresh::{RefreshError, Refreshed},
+    register::{NewAccount, RegisterError},
+    registration_tokens::TokenError,
+    secret::{Password, Token},
+    session::{AuthError, LogIn, LoggedIn, Session},
+    turns::Turns,
+};
+use crate::{
+    config::{Registration, RegistrationMode},
+    log::Writer,
+    storage::{self, DeviceNr, Interner, UserNr},
+};
 
 /// Who is asking: had only by a valid access token.
 #[derive(Debug, Clone)]
@@ -20,4 +54,81 @@ pub struct Requester {
     pub device: DeviceNr,
     pub device_id: OwnedDeviceId,
     pub admin: bool,
+}
+
+/// What [`Users`] stands on.
+pub struct Parts {
+    pub pool: PgPool,
+    pub writer: Writer,
+    pub interner: Interner,
+    /// The same that the log tells about revokes.
+    pub tokens: Arc<TokenCache>,
+    pub server_name: OwnedServerName,
+    pub registration: Registration,
+}
+
+/// The users of this server. Cheap to clone.
+#[derive(Clone)]
+pub struct Users(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    writer: Writer,
+    interner: Interner,
+    tokens: Arc<TokenCache>,
+    server_name: OwnedServerName,
+    registration: Registration,
+    hasher: password::Hasher,
+    seen: seen::Seen,
+}
+
+impl Users {
+    /// The service over its parts.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { pool, writer, interner, tokens, server_name, registration } = parts;
+        Self(Arc::new(Inner {
+            pool,
+            writer,
+            interner,
+            tokens,
+            server_name,
+            registration,
+            hasher: password::Hasher::new(),
+            seen: seen::Seen::default(),
+        }))
+    }
+
+    /// For a command, beside the nodes or without any: they act on what it does at once.
+    pub fn outside(pool: &PgPool, server_name: &ServerName) -> Self {
+        Self::new(Parts {
+            pool: pool.clone(),
+            writer: Writer::Outside(pool.clone()),
+            interner: Interner::new(pool.clone()),
+            tokens: Arc::default(),
+            server_name: server_name.to_owned(),
+            registration: Registration::default(),
+        })
+    }
+
+    /// The server's name.
+    pub fn server_name(&self) -> &ServerName {
+        &self.0.server_name
+    }
+
+    /// Who may make an account.
+    pub fn registration_mode(&self) -> RegistrationMode {
+        self.0.registration.mode
+    }
+
+    /// The number of a local user that exists.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn local(&self, user_id: &UserId) -> storage::Result<Option<UserNr>> {
+        if user_id.server_name() != self.0.server_name {
+            return Ok(None);
+        }
+        let account = storage::account::by_localpart(&self.0.pool, user_id.localpart()).await?;
+        Ok(account.map(|account| account.usr))
+    }
 }

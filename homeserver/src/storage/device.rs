@@ -1,0 +1,74 @@
+//! Devices of this server's users.
+
+use sqlx::{FromRow, PgPool};
+
+use super::{DeviceNr, Result, UserNr};
+
+/// A device.
+#[derive(Debug, Clone, FromRow)]
+pub struct Device {
+    pub nr: DeviceNr,
+    pub device_id: String,
+    pub display_name: Option<String>,
+    pub last_seen_ts: Option<i64>,
+    pub last_seen_ip: Option<String>,
+}
+
+/// A user's devices, oldest first.
+pub async fn list(pool: &PgPool, usr: UserNr) -> Result<Vec<Device>> {
+    let sql = "select nr, device_id, display_name, last_seen_ts, last_seen_ip from device where usr = $1 order by nr";
+    Ok(sqlx::query_as(sql).bind(usr).fetch_all(pool).await?)
+}
+
+/// One device of a user.
+pub async fn find(pool: &PgPool, usr: UserNr, device_id: &str) -> Result<Option<Device>> {
+    let sql = "select nr, device_id, display_name, last_seen_ts, last_seen_ip from device \
+               where usr = $1 and device_id = $2";
+    Ok(sqlx::query_as(sql).bind(usr).bind(device_id).fetch_optional(pool).await?)
+}
+
+/// The numbers of many users' devices, with their IDs.
+pub async fn of_users(pool: &PgPool, users: &[UserNr]) -> Result<Vec<(UserNr, String, DeviceNr)>> {
+    let sql = "select usr, device_id, nr from device where usr = any($1)";
+    Ok(sqlx::query_as(sql).bind(users).fetch_all(pool).await?)
+}
+
+/// Names a device. `false`: there is no such device.
+pub async fn rename(pool: &PgPool, usr: UserNr, device_id: &str, display_name: Option<&str>) -> Result<bool> {
+    let sql = "update device set display_name = $3 where usr = $1 and device_id = $2";
+    let done = sqlx::query(sql).bind(usr).bind(device_id).bind(display_name).execute(pool).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Deletes devices with their tokens and returns their numbers. Devices that are not there are passed over.
+pub async fn delete(pool: &PgPool, usr: UserNr, device_ids: &[String]) -> Result<Vec<DeviceNr>> {
+    let sql = "with gone as (delete from device where usr = $1 and device_id = any($2) returning nr), \
+                    t as (delete from token where device in (select nr from gone)), \
+                    r as (delete from refresh_token where device in (select nr from gone)) \
+               select nr from gone";
+    Ok(sqlx::query_scalar(sql).bind(usr).bind(device_ids).fetch_all(pool).await?)
+}
+
+/// Deletes all devices of a user but `keep`, with their tokens, and returns their numbers.
+pub async fn delete_others(pool: &PgPool, usr: UserNr, keep: Option<DeviceNr>) -> Result<Vec<DeviceNr>> {
+    let sql = "with gone as (delete from device where usr = $1 and nr is distinct from $2 returning nr), \
+                    t as (delete from token where device in (select nr from gone)), \
+                    r as (delete from refresh_token where device in (select nr from gone)) \
+               select nr from gone";
+    Ok(sqlx::query_scalar(sql).bind(usr).bind(keep).fetch_all(pool).await?)
+}
+
+/// Notes when and from where devices were last seen.
+pub async fn seen(pool: &PgPool, seen: &[(DeviceNr, i64, String)]) -> Result<()> {
+    let (mut devices, mut times, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
+    for (device, ts, ip) in seen {
+        devices.push(*device);
+        times.push(*ts);
+        addresses.push(ip.as_str());
+    }
+    let sql = "update device d set last_seen_ts = u.ts, last_seen_ip = u.ip \
+               from unnest($1::bigint[], $2::bigint[], $3::text[]) as u (nr, ts, ip) \
+               where d.nr = u.nr and coalesce(d.last_seen_ts, 0) < u.ts";
+    sqlx::query(sql).bind(devices).bind(times).bind(addresses).execute(pool).await?;
+    Ok(())
+}

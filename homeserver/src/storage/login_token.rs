@@ -1,0 +1,39 @@
+//! Short-lived tokens: for `m.login.token`, used once, and for OpenID.
+
+use sqlx::PgPool;
+
+use super::{Result, UserNr, token::Hash};
+
+/// Keeps a token for `m.login.token`.
+pub async fn insert(pool: &PgPool, hash: &Hash, usr: UserNr, expires_ts: i64) -> Result<()> {
+    let sql = "insert into login_token (hash, usr, expires_ts) values ($1, $2, $3)";
+    sqlx::query(sql).bind(hash.as_slice()).bind(usr).bind(expires_ts).execute(pool).await?;
+    Ok(())
+}
+
+/// Uses a token up. Returns its user, if it has not expired.
+pub async fn take(pool: &PgPool, hash: &Hash, now: i64) -> Result<Option<UserNr>> {
+    let sql = "delete from login_token where hash = $1 returning usr, expires_ts";
+    let row: Option<(UserNr, i64)> = sqlx::query_as(sql).bind(hash.as_slice()).fetch_optional(pool).await?;
+    Ok(row.filter(|(_, expires_ts)| *expires_ts > now).map(|(usr, _)| usr))
+}
+
+/// Keeps an OpenID token.
+pub async fn insert_openid(pool: &PgPool, hash: &Hash, usr: UserNr, expires_ts: i64) -> Result<()> {
+    let sql = "insert into openid_token (hash, usr, expires_ts) values ($1, $2, $3)";
+    sqlx::query(sql).bind(hash.as_slice()).bind(usr).bind(expires_ts).execute(pool).await?;
+    Ok(())
+}
+
+/// The user of an OpenID token, if it has not expired.
+pub async fn find_openid(pool: &PgPool, hash: &Hash, now: i64) -> Result<Option<UserNr>> {
+    let sql = "select usr from openid_token where hash = $1 and expires_ts > $2";
+    Ok(sqlx::query_scalar(sql).bind(hash.as_slice()).bind(now).fetch_optional(pool).await?)
+}
+
+/// Drops what has expired.
+pub async fn sweep(pool: &PgPool, now: i64) -> Result<()> {
+    sqlx::query("delete from login_token where expires_ts < $1").bind(now).execute(pool).await?;
+    sqlx::query("delete from openid_token where expires_ts < $1").bind(now).execute(pool).await?;
+    Ok(())
+}

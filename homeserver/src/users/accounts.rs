@@ -1,0 +1,166 @@
+//! Accounts, as administrators and the command line see them.
+
+use ruma::OwnedUserId;
+use serde::Serialize;
+
+use super::{NameError, Password, Users, names, password::LONGEST};
+use crate::{
+    log,
+    storage::{self, UserNr, account::Account},
+};
+
+/// Why an account was left as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// There is none with this name.
+    #[error("there is no such user on this server")]
+    NotFound,
+    /// It was deactivated, which is for ever.
+    #[error("the account was deactivated")]
+    Deactivated,
+    /// Nobody can be called so.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// An empty password, or one too long to be hashed.
+    #[error("a password has 1 to {LONGEST} bytes")]
+    Password,
+    /// The password could not be hashed.
+    #[error("the password could not be hashed")]
+    Hash,
+    /// The database.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] log::Error),
+}
+
+/// What may be shown of an account.
+#[derive(Debug, Clone, Serialize)]
+pub struct AccountInfo {
+    pub user_id: OwnedUserId,
+    pub admin: bool,
+    pub locked: bool,
+    pub suspended: bool,
+    pub deactivated: bool,
+    /// Milliseconds since 1970.
+    pub created_ts: i64,
+}
+
+impl Users {
+    /// Up to `limit` accounts after the name `after`, by name.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn accounts(&self, after: &str, limit: i64) -> storage::Result<Vec<AccountInfo>> {
+        let accounts = storage::account::list(&self.0.pool, after, limit).await?;
+        accounts.into_iter().map(|account| self.info(&account)).collect()
+    }
+
+    /// An account, by a localpart or a user ID.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn account(&self, user: &str) -> Result<AccountInfo, AccountError> {
+        let account = self.find(user).await?;
+        Ok(self.info(&account)?)
+    }
+
+    fn info(&self, account: &Account) -> storage::Result<AccountInfo> {
+        Ok(AccountInfo {
+            user_id: self.user_id(&account.localpart)?,
+            admin: account.admin,
+            locked: account.locked,
+            suspended: account.suspended,
+            deactivated: account.deactivated,
+            created_ts: account.created_ts,
+        })
+    }
+
+    async fn find(&self, user: &str) -> Result<Account, AccountError> {
+        let localpart = names::localpart(user, &self.0.server_name)?;
+        storage::account::by_localpart(&self.0.pool, &localpart).await?.ok_or(AccountError::NotFound)
+    }
+
+    /// Hashes a password that somebody chose.
+    pub(super) async fn hash(&self, password: Password) -> Result<String, AccountError> {
+        if !(1..=LONGEST).contains(&password.as_bytes().len()) {
+            return Err(AccountError::Password);
+        }
+        self.0.hasher.hash(password).await.ok_or(AccountError::Hash)
+    }
+
+    /// Sets a password. Devices stay logged in; whoever wants them out deletes them.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn set_password(&self, user: UserNr, password: Password) -> Result<(), AccountError> {
+        let hash = self.hash(password).await?;
+        if storage::account::set_password(&self.0.pool, user, &hash).await? {
+            Ok(())
+        } else {
+            Err(AccountError::Deactivated)
+        }
+    }
+
+    /// Sets a password for an administrator, who names the user, and logs all devices out.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn reset_password(&self, user: &str, password: Password) -> Result<(), AccountError> {
+        let account = self.find(user).await?;
+        self.set_password(account.usr, password).await?;
+        storage::device::delete_others(&self.0.pool, account.usr, None).await?;
+        self.announce_devices(account.usr).await.map_err(AccountError::from)
+    }
+
+    /// Makes somebody an administrator, or no longer.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn set_admin(&self, user: &str, admin: bool) -> Result<(), AccountError> {
+        let account = self.find(user).await?;
+        storage::account::set_admin(&self.0.pool, account.usr, admin).await?;
+        Ok(self.tell_nodes(account.usr).await?)
+    }
+
+    /// Locks an account, or unlocks it. Its devices stay, and can do nothing but log out.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn set_locked(&self, user: &str, locked: bool) -> Result<(), AccountError> {
+        let account = self.find(user).await?;
+        storage::account::set_locked(&self.0.pool, account.usr, locked).await?;
+        Ok(self.tell_nodes(account.usr).await?)
+    }
+
+    /// Suspends an account, or reinstates it. A suspended user reads, and does little else.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn set_suspended(&self, user: &str, suspended: bool) -> Result<(), AccountError> {
+        let account = self.find(user).await?;
+        storage::account::set_suspended(&self.0.pool, account.usr, suspended).await?;
+        Ok(self.tell_nodes(account.usr).await?)
+    }
+
+    /// Ends an account with its devices and tokens. Some node then leaves its rooms.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn deactivate(&self, user: &str, erase: bool) -> Result<UserNr, AccountError> {
+        let account = self.find(user).await?;
+        storage::account::deactivate(&self.0.pool, account.usr, erase).await?;
+        self.announce_devices(account.usr).await?;
+        Ok(account.usr)
+    }
+}
+
+impl From<super::UserError> for AccountError {
+    fn from(error: super::UserError) -> Self {
+        match error {
+            super::UserError::Storage(error) => Self::Storage(error),
+            super::UserError::Log(error) => Self::Log(error),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The access tokens in use, so that a request costs no query.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use super::Session;
+use crate::{
+    log::{Apply, Notice, Slice},
+    metrics,
+    storage::{UserNr, token::Hash},
+};
+
+/// Up to so many tokens are kept.
+const CAPACITY: usize = 200_000;
+
+/// Known tokens by their hashes. A user's are dropped when anything about the account changes, on any node.
+///
+/// No general-purpose cache serves here: what was read before a revoke must never come in after it.
+#[derive(Default)]
+pub struct TokenCache(RwLock<State>);
+
+#[derive(Default)]
+struct State {
+    sessions: HashMap<Hash, Arc<Session>>,
+    users: HashMap<UserNr, Vec<Hash>>,
+    /// How many times something was dropped.
+    drops: u64,
+}
+
+/// Taken before the database is read; what was read counts only while nothing was dropped since.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ticket(u64);
+
+impl TokenCache {
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The session of a known token; otherwise the ticket with which [`Self::insert`] takes in what the database says.
+    pub(super) fn get(&self, hash: &Hash) -> Result<Arc<Session>, Ticket> {
+        let state = self.read();
+        let found = state.sessions.get(hash).map(Arc::clone).ok_or(Ticket(state.drops));
+        metrics::CACHE_TOKENS.looked_up(found.is_ok());
+        found
+    }
+
+    pub(super) fn insert(&self, ticket: Ticket, hash: Hash, session: &Arc<Session>) {
+        let mut state = self.write();
+        if state.drops != ticket.0 {
+            return;
+        }
+        // Whichever users the map names first: its order is random enough.
+        while state.sessions.len() >= CAPACITY {
+            let Some(user) = state.users.keys().next().copied() else { break };
+            state.forget(user);
+        }
+        if state.sessions.insert(hash, Arc::clone(session)).is_none() {
+            state.users.entry(session.requester.user).or_default().push(hash);
+        }
+        metrics::CACHE_TOKENS.set_entries(state.sessions.len());
+    }
+
+    /// Drops a user's tokens.
+    pub(super) fn drop_user(&self, user: UserNr) {
+        let mut state = self.write();
+        state.drops += 1;
+        state.forget(user);
+    }
+}
+
+impl State {
+    fn forget(&mut self, user: UserNr) {
+        for hash in self.users.remove(&user).unwrap_or_default() {
+            self.sessions.remove(&hash);
+        }
+    }
+}
+
+impl Apply for TokenCache {
+    fn apply(&self, slice: &Slice, _own: bool) {
+        for notice in &slice.notices {
+            if let Notice::User(user) = notice {
+                self.drop_user(*user);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        storage::{DeviceNr, Sym},
+        users::Requester,
+    };
+
+    fn session(user: i32) -> Arc<Session> {
+        let requester = Requester {
+            user: Sym(user),
+            user_id: ruma::user_id!("@a:b").to_owned(),
+            device: DeviceNr(1),
+            device_id: "D".into(),
+            admin: false,
+        };
+        Arc::new(Session::new(requester, false, false, None))
+    }
+
+    #[test]
+    fn a_dropped_user_is_unknown_and_others_are_not() {
+        let cache = TokenCache::default();
+        let ticket = cache.get(&[1; 32]).unwrap_err();
+        cache.insert(ticket, [1; 32], &session(1));
+        cache.insert(ticket, [2; 32], &session(2));
+        cache.drop_user(Sym(1));
+        assert!(cache.get(&[1; 32]).is_err());
+        assert!(cache.get(&[2; 32]).is_ok());
+    }
+
+    #[test]
+    fn what_was_read_before_a_revoke_never_comes_in_after_it() {
+        let cache = TokenCache::default();
+        let ticket = cache.get(&[1; 32]).unwrap_err();
+        cache.drop_user(Sym(1));
+        cache.insert(ticket, [1; 32], &session(1));
+        assert!(cache.get(&[1; 32]).is_err());
+    }
+}
