@@ -15,7 +15,7 @@ use crate::{
     media::Media,
     rooms::{self, Rooms},
     storage::{Database, Interner},
-    users::{self, TokenCache, Users},
+    users::{self, PushRules, TokenCache, Users},
 };
 
 /// What a node is made of, as far as its end needs to know.
@@ -85,7 +85,8 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
     let media = media.map_err(|source| StartError::Media { folder, source })?;
 
     let health = Health { log: log.clone(), bell: bell.clone(), draining: draining.clone() };
-    let sampled = Sampled { pool, log: log.clone(), bell };
-    let api = Api { log, health, identity, users, keys, rooms, media };
+    let sampled = Sampled { pool: pool.clone(), log: log.clone(), bell };
+    let push_rules = PushRules::new(pool, log.clone());
+    let api = Api { log, health, identity, users, keys, rooms, media, push_rules };
     Ok(Node { api, sampled, tasks, draining, shutdown })
 }

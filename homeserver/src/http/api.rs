@@ -6,7 +6,7 @@ use crate::{
     log::Log,
     media::Media,
     rooms::Rooms,
-    users::Users,
+    users::{PushRules, Users},
 };
 
 /// The domain rooms, each cheap to clone.
@@ -19,6 +19,7 @@ pub struct Api {
     pub keys: Keys,
     pub rooms: Rooms,
     pub media: Media,
+    pub push_rules: PushRules,
 }
 
 /// One line a room: lets a handler ask for exactly what it uses.
@@ -40,4 +41,5 @@ reachable! {
     keys: Keys,
     rooms: Rooms,
     media: Media,
+    push_rules: PushRules,
 }

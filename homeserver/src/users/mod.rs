@@ -12,6 +12,7 @@ mod devices;
 mod error;
 mod names;
 mod password;
+mod push_rules;
 mod refresh;
 mod register;
 mod registration_tokens;
@@ -33,6 +34,7 @@ pub use self::{
     devices::DeviceInfo,
     error::{LoginError, UserError},
     names::NameError,
+    push_rules::{PUSH_RULES, PushRules, PushRulesError},
     refresh::{RefreshError, Refreshed},
     register::{NewAccount, RegisterError},
     registration_tokens::TokenError,
