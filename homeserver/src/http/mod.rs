@@ -5,6 +5,7 @@
 
 mod api;
 mod auth;
+mod client;
 mod error;
 mod extract;
 mod front;
@@ -26,7 +27,7 @@ pub use server::{bind, serve};
 
 /// Every route of the server, with its handler.
 pub fn routes() -> Routes {
-    Routes::default().and(health::routes()).and(server_keys::routes())
+    Routes::default().and(client::routes()).and(health::routes()).and(server_keys::routes())
 }
 
 /// The service that answers requests.

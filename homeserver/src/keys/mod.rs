@@ -17,7 +17,7 @@ mod upload;
 
 use std::sync::Arc;
 
-pub use backup::{BackupError, BackupState, NewSession};
+pub use backup::{BackupError, BackupState, NewSession, SessionData};
 pub use claim::{ClaimedKeys, Wanted};
 pub use cross_signing::{CrossSigningError, CrossSigningUpload};
 pub use identity::{Identity, IdentityError, OldKey};

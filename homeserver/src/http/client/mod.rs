@@ -1,0 +1,18 @@
+//! The client-server API. Folders and files mirror its URL tree.
+
+mod keys;
+mod media;
+mod push_rules;
+mod room_keys;
+mod send_to_device;
+
+use super::Routes;
+
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .and(keys::routes())
+        .and(media::routes())
+        .and(push_rules::routes())
+        .and(room_keys::routes())
+        .and(send_to_device::routes())
+}

@@ -1,0 +1,106 @@
+//! `/_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
+
+use axum::extract::State;
+use roost_spec::push::{Position, PushRule, RuleBody};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::kind;
+use crate::{
+    http::{ApiError, Json, Path, Query},
+    users::{PushRules, Requester},
+};
+
+#[derive(Deserialize)]
+pub(super) struct Where {
+    before: Option<String>,
+    after: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Enabled {
+    enabled: bool,
+}
+
+/// Read a second time by the protocol's own reader, which knows what an action is.
+#[derive(Deserialize)]
+pub(super) struct Actions {
+    actions: Vec<Value>,
+}
+
+type Named = Path<(String, String)>;
+type Done = Result<Json<Value>, ApiError>;
+
+async fn find(rules: &PushRules, requester: &Requester, word: &str, rule_id: &str) -> Result<PushRule, ApiError> {
+    let rules = rules.of(requester.user, requester.user_id.as_str()).await?;
+    rules.get(kind(word)?, rule_id).cloned().ok_or_else(|| ApiError::not_found("There is no such push rule."))
+}
+
+pub(super) async fn get(
+    State(rules): State<PushRules>,
+    requester: Requester,
+    Path((word, rule_id)): Named,
+) -> Result<Json<PushRule>, ApiError> {
+    find(&rules, &requester, &word, &rule_id).await.map(Json)
+}
+
+pub(super) async fn put(
+    State(rules): State<PushRules>,
+    requester: Requester,
+    Path((word, rule_id)): Named,
+    Query(place): Query<Where>,
+    Json(body): Json<RuleBody>,
+) -> Done {
+    let kind = kind(&word)?;
+    let place = Position { before: place.before.as_deref(), after: place.after.as_deref() };
+    rules.change(&requester, |all| all.put(kind, &rule_id, body, place)).await?;
+    Ok(Json(json!({})))
+}
+
+pub(super) async fn delete(State(rules): State<PushRules>, requester: Requester, Path((word, rule_id)): Named) -> Done {
+    let kind = kind(&word)?;
+    rules.change(&requester, |all| all.delete(kind, &rule_id)).await?;
+    Ok(Json(json!({})))
+}
+
+pub(super) async fn enabled(
+    State(rules): State<PushRules>,
+    requester: Requester,
+    Path((word, rule_id)): Named,
+) -> Done {
+    let rule = find(&rules, &requester, &word, &rule_id).await?;
+    Ok(Json(json!({"enabled": rule.enabled})))
+}
+
+pub(super) async fn set_enabled(
+    State(rules): State<PushRules>,
+    requester: Requester,
+    Path((word, rule_id)): Named,
+    Json(body): Json<Enabled>,
+) -> Done {
+    let kind = kind(&word)?;
+    rules.change(&requester, |all| all.set_enabled(kind, &rule_id, body.enabled)).await?;
+    Ok(Json(json!({})))
+}
+
+pub(super) async fn actions(
+    State(rules): State<PushRules>,
+    requester: Requester,
+    Path((word, rule_id)): Named,
+) -> Done {
+    let rule = find(&rules, &requester, &word, &rule_id).await?;
+    Ok(Json(json!({"actions": rule.actions})))
+}
+
+pub(super) async fn set_actions(
+    State(rules): State<PushRules>,
+    requester: Requester,
+    Path((word, rule_id)): Named,
+    Json(body): Json<Actions>,
+) -> Done {
+    let kind = kind(&word)?;
+    let bytes = json!({"actions": body.actions}).to_string();
+    let actions = RuleBody::actions_from_json(bytes.as_bytes()).map_err(|e| ApiError::bad_json(format!("{e}.")))?;
+    rules.change(&requester, |all| all.set_actions(kind, &rule_id, actions)).await?;
+    Ok(Json(json!({})))
+}
