@@ -13,8 +13,10 @@ use crate::{
     keys::{Identity, Keys},
     log::{self, Log, Writer},
     media::Media,
+    presence::Presence,
     rooms::{self, Rooms},
     storage::{Database, Interner},
+    sync::{self, Sync},
     users::{self, PushRules, TokenCache, Users},
 };
 
@@ -49,8 +51,10 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
     let interner = Interner::new(pool.clone());
     let tokens = Arc::new(TokenCache::default());
     let room_caches = rooms::Caches::new();
+    let touched = Arc::new(sync::Touched::new());
     let mut caches = room_caches.followers();
     caches.push(Arc::clone(&tokens) as _);
+    caches.push(Arc::clone(&touched) as _);
     let log = Log::start(log::Options {
         pool: pool.clone(),
         connect: database.connect.clone(),
@@ -84,9 +88,21 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
     let media = Media::open(pool.clone(), folder.clone(), server_name, config.media.max_upload_size).await;
     let media = media.map_err(|source| StartError::Media { folder, source })?;
 
+    let presence = Presence::start(log.clone(), bell.clone(), shutdown.clone(), &tasks);
+    let push_rules = PushRules::new(pool.clone(), log.clone());
+    let sync = Sync::new(sync::Options {
+        pool: pool.clone(),
+        log: log.clone(),
+        rooms: rooms.clone(),
+        keys: keys.clone(),
+        presence: presence.clone(),
+        push_rules: push_rules.clone(),
+        touched,
+        draining: draining.clone(),
+    });
+
     let health = Health { log: log.clone(), bell: bell.clone(), draining: draining.clone() };
-    let sampled = Sampled { pool: pool.clone(), log: log.clone(), bell };
-    let push_rules = PushRules::new(pool, log.clone());
-    let api = Api { log, health, identity, users, keys, rooms, media, push_rules };
+    let sampled = Sampled { pool, log: log.clone(), bell };
+    let api = Api { log, health, identity, users, keys, presence, rooms, media, push_rules, sync };
     Ok(Node { api, sampled, tasks, draining, shutdown })
 }

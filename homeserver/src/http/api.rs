@@ -5,7 +5,9 @@ use crate::{
     keys::{Identity, Keys},
     log::Log,
     media::Media,
+    presence::Presence,
     rooms::Rooms,
+    sync::Sync,
     users::{PushRules, Users},
 };
 
@@ -17,9 +19,11 @@ pub struct Api {
     pub identity: Identity,
     pub users: Users,
     pub keys: Keys,
+    pub presence: Presence,
     pub rooms: Rooms,
     pub media: Media,
     pub push_rules: PushRules,
+    pub sync: Sync,
 }
 
 /// One line a room: lets a handler ask for exactly what it uses.
@@ -39,7 +43,9 @@ reachable! {
     identity: Identity,
     users: Users,
     keys: Keys,
+    presence: Presence,
     rooms: Rooms,
     media: Media,
     push_rules: PushRules,
+    sync: Sync,
 }

@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::{Sync, filter::Section};
-use crate::storage::{self, Pos, Result, RoomNr, UserNr, sync::AccountData};
+use super::{Sync, filter::Section, poll::Reader};
+use crate::{
+    storage::{self, Pos, Result, RoomNr, UserNr, sync::AccountData},
+    users::PUSH_RULES,
+};
 
 /// What is new of it.
 #[derive(Debug, Default)]
@@ -13,12 +16,23 @@ pub(super) struct Notes {
 }
 
 impl Sync {
-    /// What `user` wrote with `since < pos <= until`; from the beginning where `since` is 0.
-    pub(super) async fn account_data(&self, user: UserNr, since: Pos, until: Pos) -> Result<Notes> {
-        if since > Pos(0) && !self.0.touched.account_data(user, since) {
+    /// What the reader wrote with `since < pos <= until`; from the beginning where `since` is 0: then push rules too that
+    /// were never changed.
+    pub(super) async fn account_data(&self, reader: &Reader, since: Pos, until: Pos) -> Result<Notes> {
+        let initial = since == Pos(0);
+        if !initial && !self.0.touched.account_data(reader.user, since) {
             return Ok(Notes::default());
         }
-        Ok(sort(storage::sync::account_data(&self.0.pool, user, since, until).await?))
+        let mut notes = sort(storage::sync::account_data(&self.0.pool, reader.user, since, until).await?);
+        let stored = notes.global.iter().position(|note| note.kind == PUSH_RULES);
+        if initial || stored.is_some() {
+            let json = self.0.push_rules.content(reader.user, reader.user_id.as_str()).await?;
+            match stored {
+                Some(at) => notes.global[at].json = json,
+                None => notes.global.push(AccountData { room: RoomNr(0), kind: PUSH_RULES.to_owned(), json }),
+            }
+        }
+        Ok(notes)
     }
 
     /// All that `user` wrote about `rooms`, for rooms that are new to the device.

@@ -125,10 +125,12 @@ impl Sync {
     pub(super) async fn write(&self, answer: &Answer, reader: &Reader) -> Result<String> {
         let view = View { device: Some(reader.device), now: now_ms(), room_id: false, previous: true };
         let parts = || answer.join.iter().chain(&answer.leave);
-        let timeline = parts().flat_map(|part| part.shape.shown.iter().map(|shown| &*shown.event));
-        let state =
-            parts().flat_map(|part| part.state.iter().map(|event| &**event)).filter(|e| e.redacted_by.is_some());
-        let beside = self.0.rooms.beside(timeline.chain(state), &view).await?;
+        let mut referring: Vec<&StoredEvent> = Vec::new();
+        for part in parts() {
+            referring.extend(part.shape.shown.iter().map(|shown| &*shown.event));
+            referring.extend(part.state.iter().map(|event| &**event).filter(|event| event.redacted_by.is_some()));
+        }
+        let beside = self.0.rooms.beside(referring, &view).await?;
         let heroes = parts().filter_map(|part| part.summary.as_ref()?.1.as_ref()).flatten();
         let lists = &answer.device_lists;
         let users: BTreeSet<Sym> = heroes.chain(&lists.changed).chain(&lists.left).copied().collect();

@@ -44,7 +44,7 @@ pub use token::Token;
 use tokio_util::sync::CancellationToken;
 pub use touched::Touched;
 
-use crate::{keys::Keys, log::Log, presence::Presence, rooms::Rooms};
+use crate::{keys::Keys, log::Log, presence::Presence, rooms::Rooms, users::PushRules};
 
 /// The sync service. Cheap to clone.
 #[derive(Clone)]
@@ -57,6 +57,7 @@ pub struct Options {
     pub rooms: Rooms,
     pub keys: Keys,
     pub presence: Presence,
+    pub push_rules: PushRules,
     /// Built before the log, which tells it what is new.
     pub touched: Arc<Touched>,
     /// Long-polls return when the node goes down.
@@ -69,6 +70,7 @@ struct Inner {
     rooms: Rooms,
     keys: Keys,
     presence: Presence,
+    push_rules: PushRules,
     touched: Arc<Touched>,
     draining: CancellationToken,
     filters: filters::Filters,
@@ -81,13 +83,15 @@ struct Inner {
 impl Sync {
     /// Sync over what is below it.
     pub fn new(options: Options) -> Self {
-        let Options { pool, log, rooms, keys, presence, touched, draining } = options;
+        let Options { pool, log, rooms, keys, presence, push_rules, touched, draining } = options;
+        touched.begin_at(log.watermark());
         Self(Arc::new(Inner {
             pool,
             log,
             rooms,
             keys,
             presence,
+            push_rules,
             touched,
             draining,
             filters: filters::Filters::new(),

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ruma::OwnedUserId;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Filter, FilterError, Sync, Token, token::Malformed};
@@ -46,6 +47,7 @@ pub enum SyncError {
 /// Who reads, and what they want to see.
 pub(super) struct Reader {
     pub user: UserNr,
+    pub user_id: OwnedUserId,
     pub device: DeviceNr,
     pub filter: Arc<Filter>,
     pub full_state: bool,
@@ -123,6 +125,7 @@ impl Sync {
         }
         let reader = Reader {
             user: requester.user,
+            user_id: requester.user_id.clone(),
             device: requester.device,
             filter,
             full_state: request.full_state,

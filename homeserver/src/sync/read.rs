@@ -61,7 +61,7 @@ impl Sync {
             Some(_) => self.moved(reader.user, &standing, from).await?,
             None => from_the_beginning(&standing, reader),
         };
-        let mut notes = self.account_data(reader.user, from, until).await?;
+        let mut notes = self.account_data(reader, from, until).await?;
         let messages = self.to_device(reader.device, since.map_or(Pos(0), |token| token.to_device), until).await?;
         let typing = self.typing(&standing.memberships.joined, since.as_ref());
 

@@ -1,18 +1,22 @@
 //! The client-server API. Folders and files mirror its URL tree.
 
+mod filter;
 mod keys;
 mod media;
 mod push_rules;
 mod room_keys;
 mod send_to_device;
+mod sync;
 
 use super::Routes;
 
 pub(super) fn routes() -> Routes {
     Routes::default()
+        .and(filter::routes())
         .and(keys::routes())
         .and(media::routes())
         .and(push_rules::routes())
         .and(room_keys::routes())
         .and(send_to_device::routes())
+        .and(sync::routes())
 }

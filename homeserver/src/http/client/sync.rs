@@ -1,0 +1,79 @@
+//! `GET /sync`
+
+use std::time::Duration;
+
+use axum::{
+    extract::State,
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+
+use crate::{
+    http::{ApiError, Query, Routes},
+    sync::{FilterError, Request, StateAfter, Sync, SyncError},
+    users::Requester,
+};
+
+pub(super) fn routes() -> Routes {
+    Routes::default().v3("GET", "sync", sync)
+}
+
+#[derive(Debug, Deserialize)]
+struct Parameters {
+    since: Option<String>,
+    filter: Option<String>,
+    #[serde(default)]
+    full_state: bool,
+    /// Milliseconds.
+    #[serde(default)]
+    timeout: u64,
+    #[serde(default)]
+    use_state_after: bool,
+    #[serde(default, rename = "org.matrix.msc4222.use_state_after")]
+    unstable_use_state_after: bool,
+    /// Checked, and without effect while presence is not served.
+    #[serde(rename = "set_presence")]
+    _set_presence: Option<SetPresence>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SetPresence {
+    Online,
+    Unavailable,
+    Offline,
+}
+
+/// `GET /_matrix/client/v3/sync`
+async fn sync(
+    State(sync): State<Sync>,
+    requester: Requester,
+    Query(parameters): Query<Parameters>,
+) -> Result<Response, ApiError> {
+    let state_after = match (parameters.use_state_after, parameters.unstable_use_state_after) {
+        (true, _) => StateAfter::Stable,
+        (false, true) => StateAfter::Unstable,
+        (false, false) => StateAfter::No,
+    };
+    let request = Request {
+        since: parameters.since,
+        filter: parameters.filter.filter(|filter| !filter.is_empty()),
+        full_state: parameters.full_state,
+        timeout: Duration::from_millis(parameters.timeout),
+        state_after,
+    };
+    let body = sync.sync(&requester, request).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+impl From<SyncError> for ApiError {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Token(_) => Self::invalid_param("`since` is not a token that this server gave out."),
+            SyncError::Filter(FilterError::Unknown) => Self::invalid_param("You have stored no filter with this ID."),
+            SyncError::Filter(error) => error.into(),
+            SyncError::Storage(error) => error.into(),
+        }
+    }
+}
