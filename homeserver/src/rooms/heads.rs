@@ -236,3 +236,110 @@ impl Rooms {
         self.0.caches.heads.rooms.insert(room, Arc::clone(live));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{FrameNr, Sym};
+
+    const ROOM: RoomNr = RoomNr(1);
+
+    fn head(tail: i64) -> Head {
+        let reference = EventRef { event_id: format!("${tail}").into(), sha256: None };
+        Head {
+            tail: EventNr(tail),
+            frame: Arc::default(),
+            extremities: Arc::new([Extremity { nr: EventNr(tail), reference, depth: tail }]),
+            last_pos: Pos(tail),
+        }
+    }
+
+    fn event(nr: i64, after: &[i64], state: Option<i64>) -> Arc<LogEvent> {
+        let after: Vec<String> = after.iter().map(|nr| format!("${nr}")).collect();
+        Arc::new(LogEvent {
+            pos: Pos(nr),
+            ord: nr,
+            room: ROOM,
+            nr: EventNr(nr),
+            id: format!("${nr}").into(),
+            kind: Sym(17),
+            sender: Sym(1000),
+            state_key: state.map(|_| Sym::EMPTY),
+            ts: 0,
+            frame: FrameNr(state.unwrap_or(0)),
+            replaces: None,
+            membership: None,
+            json: serde_json::json!({ "prev_events": after, "depth": nr }).to_string().into(),
+            txn: None,
+            redacts: None,
+        })
+    }
+
+    fn slice(events: Option<Vec<Arc<LogEvent>>>) -> Slice {
+        Slice {
+            generation: 1,
+            first: Pos(1),
+            last: Pos(100),
+            writer: 1,
+            rooms: vec![ROOM],
+            users: Vec::new(),
+            notices: Vec::new(),
+            events,
+            beside: None,
+        }
+    }
+
+    fn heads() -> (Heads, Arc<Live>) {
+        let heads = Heads::new(Frames::new());
+        let live = Arc::new(Live::new(head(1)));
+        heads.rooms.insert(ROOM, Arc::clone(&live));
+        (heads, live)
+    }
+
+    #[test]
+    fn another_nodes_events_on_top_of_the_head_advance_it() {
+        let (heads, live) = heads();
+        heads.apply(&slice(Some(vec![event(2, &[1], None), event(3, &[2], Some(30))])), false);
+        let state = live.lock();
+        assert!(!state.dead);
+        assert_eq!(
+            (state.newest.tail, state.newest.frame.nr, state.newest.last_pos),
+            (EventNr(3), FrameNr(30), Pos(3))
+        );
+        assert_eq!(state.newest.frame.state.get(&super::super::StateKey::of(Sym(17))), Some(&EventNr(3)));
+        assert_eq!((&*state.newest.extremities[0].reference.event_id, state.newest.extremities[0].depth), ("$3", 3));
+    }
+
+    #[test]
+    fn what_does_not_extend_the_head_makes_it_dead() {
+        for unseen in [Some(vec![event(3, &[2], None)]), Some(vec![event(3, &[1, 2], None)]), None] {
+            let (heads, live) = heads();
+            heads.apply(&slice(unseen), false);
+            assert!(live.lock().dead && heads.rooms.get(ROOM).is_none());
+        }
+        // So does anything of another node while commits of this one are under way.
+        let (heads, live) = heads();
+        live.lock().advance(head(2));
+        heads.apply(&slice(Some(vec![event(3, &[1], None)])), false);
+        assert!(live.lock().dead);
+    }
+
+    #[test]
+    fn own_commits_confirm_what_was_submitted_one_by_one() {
+        let (heads, live) = heads();
+        for tail in [2, 3, 4] {
+            live.lock().advance(Head { last_pos: Pos(1), ..head(tail) });
+        }
+        heads.apply(&slice(Some(vec![event(2, &[1], None), event(3, &[2], None)])), true);
+        let state = live.lock();
+        assert_eq!(
+            (state.committed.tail, state.committed.last_pos, state.newest.tail),
+            (EventNr(3), Pos(3), EventNr(4))
+        );
+        assert_eq!(state.in_flight.len(), 1);
+        drop(state);
+        // What was known when the head was read is no news.
+        heads.apply(&slice(Some(vec![event(1, &[0], None)])), false);
+        assert!(!live.lock().dead);
+    }
+}

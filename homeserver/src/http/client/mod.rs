@@ -5,6 +5,7 @@ mod keys;
 mod media;
 mod push_rules;
 mod room_keys;
+mod rooms;
 mod send_to_device;
 mod sync;
 
@@ -17,6 +18,7 @@ pub(super) fn routes() -> Routes {
         .and(media::routes())
         .and(push_rules::routes())
         .and(room_keys::routes())
+        .and(rooms::routes())
         .and(send_to_device::routes())
         .and(sync::routes())
 }
