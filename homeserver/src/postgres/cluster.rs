@@ -137,6 +137,11 @@ async fn keep(recipe: Recipe, mut postmaster: Postmaster, stop: CancellationToke
     postmaster.interrupt();
     if tokio::time::timeout(STOP_PATIENCE, postmaster.ended()).await.is_err() {
         tracing::warn!("PostgreSQL is still writing its last checkpoint; it ends by itself");
+        return;
+    }
+    // Under /tmp nobody else would tidy up; it is made anew at each start.
+    if let Err(error) = std::fs::remove_dir(&recipe.folders.socket) {
+        tracing::debug!(%error, "the socket's folder stays");
     }
 }
 

@@ -151,32 +151,30 @@ pub(super) async fn answers(connect: &PgConnectOptions) -> bool {
     }
 }
 
-/// The postmaster that runs on this cluster; a stale pid file whose number is another program's now is removed.
+/// The postmaster that runs on this cluster. A pid file that only looks alive (its number is another program's now, or a
+/// dead child's that nobody collects) is removed: PostgreSQL itself would believe it.
 pub(super) fn running_pid(cluster: &Path) -> Option<Pid> {
     let file = cluster.join("postmaster.pid");
-    let pid =
-        Pid::from_raw(fs::read_to_string(&file).ok()?.lines().next()?.trim().parse().ok().filter(|pid| *pid > 1)?);
-    if !alive(pid) {
+    let pid = Pid::from_raw(fs::read_to_string(&file).ok()?.lines().next()?.trim().parse().ok().filter(|pid| *pid > 1)?);
+    if kill(pid, None) == Err(Errno::ESRCH) {
         return None;
     }
     // A postmaster's working directory is its cluster. Where the system can't tell, the number is believed.
-    match fs::read_link(format!("/proc/{pid}/cwd")) {
-        Ok(folder) if folder != cluster => {
-            if let Err(error) = fs::remove_file(&file) {
-                tracing::warn!(path = %file.display(), %error, "can't remove a stale pid file");
-            }
-            None
-        }
-        _ => Some(pid),
+    let elsewhere = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder != cluster);
+    if alive(pid) && !elsewhere {
+        return Some(pid);
     }
+    if let Err(error) = fs::remove_file(&file) {
+        tracing::warn!(path = %file.display(), %error, "can't remove a stale pid file");
+    }
+    None
 }
 
+/// Neither gone nor dead and uncollected.
 fn alive(pid: Pid) -> bool {
-    let zombie = || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
-    };
-    kill(pid, None) != Err(Errno::ESRCH) && !zombie()
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let dead = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
+    kill(pid, None) != Err(Errno::ESRCH) && !dead
 }
 
 fn send(pid: Pid, signal: Signal) {
