@@ -11,7 +11,7 @@ use std::{
     io::Write as _,
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         LazyLock, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -49,8 +49,9 @@ else
 fi
 "#;
 
-static JANITOR_PIPE: LazyLock<Mutex<ChildStdin>> = LazyLock::new(|| {
-    let mut janitor = Command::new("sh")
+/// It ends after this process, so nobody waits for it.
+static JANITOR_PROCESS: LazyLock<Mutex<Child>> = LazyLock::new(|| {
+    let janitor = Command::new("sh")
         .args(["-c", JANITOR, "janitor"])
         .arg(root())
         .stdin(Stdio::piped())
@@ -59,7 +60,7 @@ static JANITOR_PIPE: LazyLock<Mutex<ChildStdin>> = LazyLock::new(|| {
         .process_group(0)
         .spawn()
         .expect("sh, for the janitor");
-    Mutex::new(janitor.stdin.take().expect("the janitor's pipe"))
+    Mutex::new(janitor)
 });
 
 /// The folder of this test process: readable by every user, because PostgreSQL may run as another one.
@@ -125,7 +126,7 @@ pub fn keep_logs() {
 }
 
 fn tell(line: &str) {
-    let mut pipe = JANITOR_PIPE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut janitor = JANITOR_PROCESS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     // A janitor that someone killed must not fail a test.
-    let _ = writeln!(pipe, "{line}");
+    let _ = janitor.stdin.as_mut().map(|pipe| writeln!(pipe, "{line}"));
 }

@@ -76,7 +76,7 @@ async fn the_default_version_is_12_and_its_creators_stand_above_the_levels() {
 
     let create = content(&alice, &room, "m.room.create").await;
     assert_eq!(create["room_version"], "12");
-    assert_eq!(strings(&create["additional_creators"]), [bob.id.clone()]);
+    assert_eq!(strings(&create["additional_creators"]), [bob.id.as_str()]);
     let levels = content(&alice, &room, "m.room.power_levels").await;
     let users = levels["users"].as_object().cloned().unwrap_or_default();
     assert!(!users.contains_key(&alice.id) && !users.contains_key(&bob.id), "{levels}");

@@ -34,7 +34,7 @@ async fn a_first_sync_shows_the_rooms_and_the_next_one_only_what_is_new() {
     let two = alice.say(&room, "two").await;
     let second = bob.sync().await;
     assert_eq!(ids(&timeline(&second, &room)), [two]);
-    assert_eq!(joined(&second, &room)["timeline"]["limited"].as_bool().unwrap_or_default(), false);
+    assert_ne!(joined(&second, &room)["timeline"]["limited"], true);
     assert!(state(&second, &room).is_empty());
     let third = bob.sync().await;
     assert!(joined(&third, &room).is_null(), "{third}");
@@ -315,7 +315,7 @@ async fn typing_is_seen_and_stops() {
     };
 
     let _ = alice.put(&typing(&alice), json!({ "typing": true, "timeout": 1_500 })).await.ok();
-    assert_eq!(bob.wait_for("typing", typists).await, [alice.id.clone()]);
+    assert_eq!(bob.wait_for("typing", typists).await, [alice.id.as_str()]);
     // It ends by itself.
     assert_eq!(bob.wait_for("the end of typing", typists).await, Vec::<String>::new());
     let _ = alice.put(&typing(&alice), json!({ "typing": true, "timeout": 20_000 })).await.ok();
