@@ -359,7 +359,7 @@ async fn mistakes_in_the_configuration_are_named() {
     let log = scratch::log("config");
     let mut process = Process::spawn("quickstart", command, &log);
     assert_eq!(process.wait(Duration::from_secs(10)).await.code(), Some(1));
-    assert!(process.logged().contains("rate_limits.enabled"), "{}", process.logged());
+    assert!(process.logged().contains("ROOST_RATE_LIMITS__ENABLED"), "{}", process.logged());
 
     // The printed defaults are a valid configuration.
     let default = Cli::with(&[]).run(&["config", "default"]).await.ok();
