@@ -25,11 +25,12 @@ const REQUESTS_PATIENCE: Duration = Duration::from_millis(2500);
 /// Background tasks, the last group commit among them.
 const TASKS_PATIENCE: Duration = Duration::from_millis(1000);
 
-/// Runs a node until a signal ends it. `started` is called once, when requests are served.
+/// Runs a node until a signal ends it. `started` is called once, when requests are served, with the registration token
+/// that stays the same over restarts.
 ///
 /// # Errors
 /// Only from the start; what goes wrong later is logged.
-pub fn serve(config: Config, started: &dyn Fn(&Config)) -> Result<(), StartError> {
+pub fn serve(config: Config, started: Option<&dyn Fn(&Config, &str)>) -> Result<(), StartError> {
     start_logging(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(run(config, started));
@@ -38,7 +39,7 @@ pub fn serve(config: Config, started: &dyn Fn(&Config)) -> Result<(), StartError
     ended
 }
 
-async fn run(config: Config, started: &dyn Fn(&Config)) -> Result<(), StartError> {
+async fn run(config: Config, started: Option<&dyn Fn(&Config, &str)>) -> Result<(), StartError> {
     let begun = Instant::now();
     let mut signals = Signals::listen()?;
     raise_open_files();
@@ -76,7 +77,12 @@ async fn run(config: Config, started: &dyn Fn(&Config)) -> Result<(), StartError
     drop(router);
     let took = begun.elapsed();
     tracing::info!(server_name = %config.server_name, listen = ?config.http.listen, millis = took.as_millis(), "serving");
-    started(&config);
+    if let Some(started) = started {
+        match node.api.users.standing_registration_token().await {
+            Ok(token) => started(&config, &token),
+            Err(error) => tracing::warn!(%error, "can't read the registration token"),
+        }
+    }
 
     let signal = signals.next().await;
     tracing::info!(signal, "going down");

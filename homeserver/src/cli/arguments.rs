@@ -22,6 +22,12 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Make, list, lock and end accounts
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Registration tokens: whoever has one may make an account
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Check a configuration, or print the default one
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -38,6 +44,100 @@ pub(super) struct QuickstartPlace {
     /// The data folder [default: /var/lib/roost for root, ~/.local/share/roost otherwise]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+}
+
+/// Which server a command is for, and how it answers.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// The server's configuration
+    #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
+    pub config: Option<PathBuf>,
+    /// The data folder of a quickstart [default: /var/lib/roost for root, ~/.local/share/roost otherwise]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Make an account
+    Add {
+        /// The part of the user id before the colon
+        name: String,
+        /// Make it an administrator
+        #[arg(long)]
+        admin: bool,
+        /// Read the password from standard input instead of the terminal
+        #[arg(long)]
+        password_stdin: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Set a new password and log all devices out
+    Password {
+        name: String,
+        /// Read the password from standard input instead of the terminal
+        #[arg(long)]
+        password_stdin: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// List all accounts
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// End an account for good
+    Deactivate {
+        name: String,
+        /// Ask that the user's messages be hidden from those who join later
+        #[arg(long)]
+        erase: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Shut an account out; its devices stay
+    Lock {
+        name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Let a locked account in again
+    Unlock {
+        name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Add a registration token and print it
+    Add {
+        /// The token; a random one if it is left out
+        token: Option<String>,
+        /// How many accounts may be made with it [default: any number]
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        uses: Option<u16>,
+        /// How many days it is good for [default: for ever]
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+        days: Option<u16>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// List all registration tokens
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Revoke a registration token
+    Revoke {
+        token: String,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 #[derive(Debug, Subcommand)]

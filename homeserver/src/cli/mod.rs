@@ -4,9 +4,13 @@
 
 mod arguments;
 mod config;
+mod open;
 mod output;
+mod password;
 mod routes;
 mod serve;
+mod token;
+mod user;
 
 use std::process::ExitCode;
 
@@ -15,14 +19,19 @@ use clap::Parser;
 use self::arguments::{Arguments, Command};
 use crate::config::Config;
 
-/// Runs a node until a signal ends it; calls back when it serves.
-type Serve<E> = fn(Config, &dyn Fn(&Config)) -> Result<(), E>;
+/// Told once, when requests are served: the configuration and the registration token that stays the same.
+type Greet<'a> = &'a dyn Fn(&Config, &str);
+
+/// Runs a node until a signal ends it.
+type Serve<E> = fn(Config, Option<Greet<'_>>) -> Result<(), E>;
 
 /// The program. `serve` is handed in, because what builds a node stands beside this room.
 pub fn main<E: std::fmt::Display>(serve: Serve<E>) -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Quickstart(place) => serve::quickstart(serve, place.data_dir.as_deref()),
         Command::Serve { config } => serve::configured(serve, &config),
+        Command::User(command) => user::run(command),
+        Command::Token(command) => token::run(command),
         Command::Config(command) => config::run(command),
         Command::Routes { json } => routes::run(json),
     };

@@ -18,7 +18,9 @@ pub(super) fn read(from_stdin: bool) -> Result<Secret, Failure> {
         };
     }
     if !io::stdin().is_terminal() {
-        return Err(Failure::Usage("standard input is no terminal: give the password with --password-stdin".to_owned()));
+        return Err(Failure::Usage(
+            "standard input is no terminal: give the password with --password-stdin".to_owned(),
+        ));
     }
     let password = ask("Password: ")?;
     if password.expose().is_empty() {

@@ -155,7 +155,8 @@ pub(super) async fn answers(connect: &PgConnectOptions) -> bool {
 /// dead child's that nobody collects) is removed: PostgreSQL itself would believe it.
 pub(super) fn running_pid(cluster: &Path) -> Option<Pid> {
     let file = cluster.join("postmaster.pid");
-    let pid = Pid::from_raw(fs::read_to_string(&file).ok()?.lines().next()?.trim().parse().ok().filter(|pid| *pid > 1)?);
+    let pid =
+        Pid::from_raw(fs::read_to_string(&file).ok()?.lines().next()?.trim().parse().ok().filter(|pid| *pid > 1)?);
     if kill(pid, None) == Err(Errno::ESRCH) {
         return None;
     }
