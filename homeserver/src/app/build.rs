@@ -7,9 +7,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::StartError;
 use crate::{
+    account::Account,
     bell::Bell,
     config::Config,
-    http::{Api, Health, Sampled},
+    http::{Api, Health, Limits, Sampled, Site},
     keys::{Identity, Keys},
     log::{self, Log, Writer},
     media::Media,
@@ -69,7 +70,7 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
         pool: pool.clone(),
         writer: Writer::Node(log.clone()),
         interner: interner.clone(),
-        tokens,
+        tokens: Arc::clone(&tokens),
         server_name: server_name.clone(),
         registration: config.registration.clone(),
     });
@@ -84,6 +85,8 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
         default_version: config.rooms.default_version,
         caches: room_caches,
     });
+    let account = Account::new(users.clone(), rooms.clone(), tokens);
+    tasks.spawn(account.clone().departures(shutdown.clone()));
     let folder = config.media_path();
     let media = Media::open(pool.clone(), folder.clone(), server_name, config.media.max_upload_size).await;
     let media = media.map_err(|source| StartError::Media { folder, source })?;
@@ -101,8 +104,11 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
         draining: draining.clone(),
     });
 
+    let limits = Limits::new(config.rate_limits.enabled);
+    let site = Site::new(&config.public_url(), config.rooms.default_version);
     let health = Health { log: log.clone(), bell: bell.clone(), draining: draining.clone() };
     let sampled = Sampled { pool, log: log.clone(), bell };
-    let api = Api { log, health, identity, users, keys, presence, rooms, media, push_rules, sync };
+    let api =
+        Api { log, health, limits, site, identity, users, account, keys, presence, rooms, media, push_rules, sync };
     Ok(Node { api, sampled, tasks, draining, shutdown })
 }

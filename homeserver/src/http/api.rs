@@ -1,7 +1,8 @@
 //! What handlers can reach: `State<Rooms>`, `State<Users>` and so on are taken out of [`Api`].
 
-use super::Health;
+use super::{Health, Limits, Site};
 use crate::{
+    account::Account,
     keys::{Identity, Keys},
     log::Log,
     media::Media,
@@ -16,8 +17,11 @@ use crate::{
 pub struct Api {
     pub log: Log,
     pub health: Health,
+    pub limits: Limits,
+    pub site: Site,
     pub identity: Identity,
     pub users: Users,
+    pub account: Account,
     pub keys: Keys,
     pub presence: Presence,
     pub rooms: Rooms,
@@ -40,8 +44,11 @@ macro_rules! reachable {
 reachable! {
     log: Log,
     health: Health,
+    limits: Limits,
+    site: Site,
     identity: Identity,
     users: Users,
+    account: Account,
     keys: Keys,
     presence: Presence,
     rooms: Rooms,

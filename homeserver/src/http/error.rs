@@ -26,6 +26,19 @@ impl ApiError {
         Self { status, errcode, message: message.into(), retry_after: None, extra: Map::new() }
     }
 
+    /// 401 without a code: more has to be shown before the request is done.
+    pub fn challenge(body: Map<String, Value>) -> Self {
+        Self { extra: body, ..Self::new(StatusCode::UNAUTHORIZED, "", "") }
+    }
+
+    /// Gives a challenge the reason why the last answer did not help.
+    #[must_use]
+    pub fn because(mut self, errcode: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        self.errcode = errcode;
+        self.message = message.into();
+        self
+    }
+
     /// Adds a key beside `errcode` and `error`.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
@@ -70,6 +83,12 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "M_NOT_JSON", message)
     }
 
+    /// 429 `M_LIMIT_EXCEEDED`
+    pub fn limited(after: Duration) -> Self {
+        let message = "Too many requests of this kind. Wait a little before the next.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "M_LIMIT_EXCEEDED", message).retry_after(after)
+    }
+
     /// 413 `M_TOO_LARGE`
     pub fn too_large(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE", message)
@@ -90,8 +109,10 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut body = self.extra;
-        body.insert("errcode".to_owned(), self.errcode.into());
-        body.insert("error".to_owned(), self.message.into_owned().into());
+        if !self.errcode.is_empty() {
+            body.insert("errcode".to_owned(), self.errcode.into());
+            body.insert("error".to_owned(), self.message.into_owned().into());
+        }
         let mut retry = None;
         if let Some(after) = self.retry_after {
             if self.status == StatusCode::TOO_MANY_REQUESTS {

@@ -8,12 +8,16 @@ mod auth;
 mod client;
 mod error;
 mod extract;
+mod federation;
 mod front;
 mod health;
+mod limits;
 mod metrics;
 mod routes;
 mod server;
 mod server_keys;
+mod site;
+mod uia;
 mod wire;
 
 pub use api::Api;
@@ -21,13 +25,16 @@ pub use error::ApiError;
 pub use extract::{Json, OptionalJson, Path, Query, RawObject};
 pub use front::ClientAddr;
 pub use health::Health;
+pub use limits::{Limited, Limits};
 pub use metrics::{Sampled, metrics_router};
 pub use routes::{Route, Routes};
 pub use server::{bind, serve};
+pub use site::Site;
+pub use uia::Uia;
 
 /// Every route of the server, with its handler.
 pub fn routes() -> Routes {
-    Routes::default().and(client::routes()).and(health::routes()).and(server_keys::routes())
+    Routes::default().and(client::routes()).and(federation::routes()).and(health::routes()).and(server_keys::routes())
 }
 
 /// The service that answers requests.

@@ -77,17 +77,21 @@ pub async fn set_suspended(pool: &PgPool, usr: UserNr, suspended: bool) -> Resul
     Ok(sqlx::query(sql).bind(usr).bind(suspended).execute(pool).await?.rows_affected() == 1)
 }
 
-/// Ends the account with all its devices, tokens and its profile, and notes that its rooms are to be left.
+/// Ends the account with its devices, keys, tokens and profile, and notes that its rooms are to be left.
 ///
 /// `false`: there is no such account. Repeating it is no error.
 pub async fn deactivate(pool: &PgPool, usr: UserNr, erase: bool) -> Result<bool> {
-    let sql = "with t as (delete from token where usr = $1), r as (delete from refresh_token where usr = $1), \
-                    l as (delete from login_token where usr = $1), o as (delete from openid_token where usr = $1), \
-                    d as (delete from device where usr = $1), p as (delete from profile where usr = $1), \
-                    u as (delete from uia_session where usr = $1) \
+    let mut transaction = pool.begin().await?;
+    super::device::delete_all(&mut transaction, usr).await?;
+    let sql = "with l as (delete from login_token where usr = $1), o as (delete from openid_token where usr = $1), \
+                    p as (delete from profile where usr = $1), u as (delete from uia_session where usr = $1), \
+                    c as (delete from cross_signing_key where usr = $1), s as (delete from key_signature where usr = $1), \
+                    v as (delete from key_backup where usr = $1), w as (delete from key_backup_session where usr = $1) \
                update account set deactivated = true, leaving = true, password = null, admin = false, \
                       erased = erased or $2 where usr = $1";
-    Ok(sqlx::query(sql).bind(usr).bind(erase).execute(pool).await?.rows_affected() == 1)
+    let done = sqlx::query(sql).bind(usr).bind(erase).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Deactivated users whose rooms are still to be left.

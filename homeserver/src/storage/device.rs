@@ -1,6 +1,6 @@
 //! Devices of this server's users.
 
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::{DeviceNr, Result, UserNr};
 
@@ -40,22 +40,46 @@ pub async fn rename(pool: &PgPool, usr: UserNr, device_id: &str, display_name: O
     Ok(done.rows_affected() == 1)
 }
 
-/// Deletes devices with their tokens and returns their numbers. Devices that are not there are passed over.
-pub async fn delete(pool: &PgPool, usr: UserNr, device_ids: &[String]) -> Result<Vec<DeviceNr>> {
-    let sql = "with gone as (delete from device where usr = $1 and device_id = any($2) returning nr), \
+/// Deletes the devices named, or all but `keep` where none are, with their tokens, keys and queued messages. Returns
+/// how many there were.
+async fn delete(
+    conn: &mut PgConnection,
+    usr: UserNr,
+    named: Option<&[String]>,
+    keep: Option<DeviceNr>,
+) -> Result<usize> {
+    let sql = "with gone as (delete from device where usr = $1 and nr is distinct from $3 \
+                             and ($2::text[] is null or device_id = any($2)) returning nr, device_id), \
                     t as (delete from token where device in (select nr from gone)), \
                     r as (delete from refresh_token where device in (select nr from gone)) \
-               select nr from gone";
-    Ok(sqlx::query_scalar(sql).bind(usr).bind(device_ids).fetch_all(pool).await?)
+               select nr, device_id from gone";
+    let gone: Vec<(DeviceNr, String)> =
+        sqlx::query_as(sql).bind(usr).bind(named).bind(keep).fetch_all(&mut *conn).await?;
+    if !gone.is_empty() {
+        super::device_key::purge(conn, usr, &gone).await?;
+    }
+    Ok(gone.len())
 }
 
-/// Deletes all devices of a user but `keep`, with their tokens, and returns their numbers.
-pub async fn delete_others(pool: &PgPool, usr: UserNr, keep: Option<DeviceNr>) -> Result<Vec<DeviceNr>> {
-    let sql = "with gone as (delete from device where usr = $1 and nr is distinct from $2 returning nr), \
-                    t as (delete from token where device in (select nr from gone)), \
-                    r as (delete from refresh_token where device in (select nr from gone)) \
-               select nr from gone";
-    Ok(sqlx::query_scalar(sql).bind(usr).bind(keep).fetch_all(pool).await?)
+/// Deletes devices with all that belongs to them and returns how many there were. Those that are not there are passed over.
+pub async fn delete_named(pool: &PgPool, usr: UserNr, device_ids: &[String]) -> Result<usize> {
+    let mut transaction = pool.begin().await?;
+    let gone = delete(&mut transaction, usr, Some(device_ids), None).await?;
+    transaction.commit().await?;
+    Ok(gone)
+}
+
+/// Deletes all devices of a user but `keep`, with all that belongs to them, and returns how many there were.
+pub async fn delete_others(pool: &PgPool, usr: UserNr, keep: Option<DeviceNr>) -> Result<usize> {
+    let mut transaction = pool.begin().await?;
+    let gone = delete(&mut transaction, usr, None, keep).await?;
+    transaction.commit().await?;
+    Ok(gone)
+}
+
+/// As [`delete_others`] of all devices, within a transaction.
+pub(super) async fn delete_all(conn: &mut PgConnection, usr: UserNr) -> Result<usize> {
+    delete(conn, usr, None, None).await
 }
 
 /// Notes when and from where devices were last seen.

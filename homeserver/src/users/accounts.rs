@@ -144,6 +144,28 @@ impl Users {
         Ok(self.tell_nodes(account.usr).await?)
     }
 
+    /// Deactivated users whose rooms are still to be left.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn leaving(&self) -> storage::Result<Vec<(UserNr, OwnedUserId)>> {
+        let mut found = Vec::new();
+        for user in storage::account::leaving(&self.0.pool).await? {
+            if let Some(account) = storage::account::find(&self.0.pool, user).await? {
+                found.push((user, self.user_id(&account.localpart)?));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Notes that a deactivated user has left all rooms.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn left(&self, user: UserNr) -> storage::Result<()> {
+        storage::account::left(&self.0.pool, user).await
+    }
+
     /// Ends an account with its devices and tokens. Some node then leaves its rooms.
     ///
     /// # Errors

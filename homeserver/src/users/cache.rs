@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
+use tokio::sync::Notify;
+
 use super::Session;
 use crate::{
     log::{Apply, Notice, Slice},
@@ -19,7 +21,10 @@ const CAPACITY: usize = 200_000;
 ///
 /// No general-purpose cache serves here: what was read before a revoke must never come in after it.
 #[derive(Default)]
-pub struct TokenCache(RwLock<State>);
+pub struct TokenCache {
+    state: RwLock<State>,
+    noticed: Notify,
+}
 
 #[derive(Default)]
 struct State {
@@ -35,11 +40,11 @@ pub(super) struct Ticket(u64);
 
 impl TokenCache {
     fn read(&self) -> RwLockReadGuard<'_, State> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The session of a known token; otherwise the ticket with which [`Self::insert`] takes in what the database says.
@@ -66,6 +71,11 @@ impl TokenCache {
         metrics::CACHE_TOKENS.set_entries(state.sessions.len());
     }
 
+    /// Returns when something about an account has changed on any node since the last call.
+    pub async fn noticed(&self) {
+        self.noticed.notified().await;
+    }
+
     /// Drops a user's tokens.
     pub(super) fn drop_user(&self, user: UserNr) {
         let mut state = self.write();
@@ -87,6 +97,7 @@ impl Apply for TokenCache {
         for notice in &slice.notices {
             if let Notice::User(user) = notice {
                 self.drop_user(*user);
+                self.noticed.notify_one();
             }
         }
     }

@@ -11,7 +11,9 @@ mod cache;
 mod devices;
 mod error;
 mod names;
+mod openid;
 mod password;
+mod profile;
 mod push_rules;
 mod refresh;
 mod register;
@@ -20,7 +22,9 @@ mod revoke;
 mod secret;
 mod seen;
 mod session;
+mod shared_secret;
 mod turns;
+mod uia;
 
 use std::sync::Arc;
 
@@ -34,13 +38,17 @@ pub use self::{
     devices::DeviceInfo,
     error::{LoginError, UserError},
     names::NameError,
+    openid::OpenId,
+    profile::{Field, Profile, ProfileError},
     push_rules::{PUSH_RULES, PushRules, PushRulesError},
     refresh::{RefreshError, Refreshed},
     register::{NewAccount, RegisterError},
     registration_tokens::TokenError,
     secret::{Password, Token},
     session::{AuthError, LogIn, LoggedIn, Session},
+    shared_secret::{SharedSecretError, SharedSecretRequest},
     turns::Turns,
+    uia::{Answer, Challenge, Doubt, Flows, Interacted, Operation, Proof, Stage},
 };
 use crate::{
     config::{Registration, RegistrationMode},

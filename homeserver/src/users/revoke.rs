@@ -30,36 +30,33 @@ impl Users {
         Ok(())
     }
 
-    /// Deletes devices with their tokens and returns the numbers of those that there were. What else hangs on them
-    /// (keys, queued messages) is the caller's to purge.
+    /// Deletes devices with their tokens, keys and queued messages. Those that are not there are passed over.
     ///
     /// # Errors
     /// See [`UserError`].
-    pub async fn delete_devices(&self, user: UserNr, device_ids: &[String]) -> Result<Vec<DeviceNr>, UserError> {
-        let gone = storage::device::delete(&self.0.pool, user, device_ids).await?;
-        if !gone.is_empty() {
-            self.announce_devices(user).await?;
+    pub async fn delete_devices(&self, user: UserNr, device_ids: &[String]) -> Result<(), UserError> {
+        match storage::device::delete_named(&self.0.pool, user, device_ids).await? {
+            0 => Ok(()),
+            _ => self.announce_devices(user).await,
         }
-        Ok(gone)
     }
 
     /// As [`Self::delete_devices`], for all devices but `keep`.
     ///
     /// # Errors
     /// See [`UserError`].
-    pub async fn delete_other_devices(&self, user: UserNr, keep: Option<DeviceNr>) -> Result<Vec<DeviceNr>, UserError> {
-        let gone = storage::device::delete_others(&self.0.pool, user, keep).await?;
-        if !gone.is_empty() {
-            self.announce_devices(user).await?;
+    pub async fn delete_other_devices(&self, user: UserNr, keep: Option<DeviceNr>) -> Result<(), UserError> {
+        match storage::device::delete_others(&self.0.pool, user, keep).await? {
+            0 => Ok(()),
+            _ => self.announce_devices(user).await,
         }
-        Ok(gone)
     }
 
     /// Logs the requester's own device out.
     ///
     /// # Errors
     /// See [`UserError`].
-    pub async fn log_out(&self, requester: &Requester) -> Result<Vec<DeviceNr>, UserError> {
+    pub async fn log_out(&self, requester: &Requester) -> Result<(), UserError> {
         self.delete_devices(requester.user, &[requester.device_id.to_string()]).await
     }
 }

@@ -1,5 +1,6 @@
 //! The client-server API. Folders and files mirror its URL tree.
 
+mod account;
 mod filter;
 mod keys;
 mod media;
@@ -8,11 +9,14 @@ mod room_keys;
 mod rooms;
 mod send_to_device;
 mod sync;
+mod versions;
+mod well_known;
 
 use super::Routes;
 
 pub(super) fn routes() -> Routes {
     Routes::default()
+        .and(account::routes())
         .and(filter::routes())
         .and(keys::routes())
         .and(media::routes())
@@ -21,4 +25,6 @@ pub(super) fn routes() -> Routes {
         .and(rooms::routes())
         .and(send_to_device::routes())
         .and(sync::routes())
+        .and(versions::routes())
+        .and(well_known::routes())
 }

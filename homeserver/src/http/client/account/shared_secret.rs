@@ -1,0 +1,50 @@
+//! `/_synapse/admin/v1/register`: how deployment tools make accounts, under the path that they know.
+
+use axum::{Extension, extract::State};
+use serde::{Deserialize, Serialize};
+
+use super::login::Device;
+use crate::{
+    http::{
+        ApiError, ClientAddr, Json, Routes,
+        limits::{Limited, Limits},
+    },
+    users::{Password, SharedSecretRequest, Users},
+};
+
+const PATH: &str = "/_synapse/admin/v1/register";
+
+pub(super) fn routes() -> Routes {
+    Routes::default().at("GET", PATH, nonce).at("POST", PATH, register)
+}
+
+#[derive(Serialize)]
+struct Nonce {
+    nonce: String,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    nonce: String,
+    username: String,
+    password: Password,
+    #[serde(default)]
+    admin: bool,
+    user_type: Option<String>,
+    mac: String,
+}
+
+async fn nonce(
+    State(users): State<Users>,
+    State(limits): State<Limits>,
+    Extension(ClientAddr(address)): Extension<ClientAddr>,
+) -> Result<Json<Nonce>, ApiError> {
+    limits.take(Limited::Lookup, &address.to_string())?;
+    Ok(Json(Nonce { nonce: users.registration_nonce().await? }))
+}
+
+async fn register(State(users): State<Users>, Json(body): Json<Body>) -> Result<Json<Device>, ApiError> {
+    let Body { nonce, username, password, admin, user_type, mac } = body;
+    let ask = SharedSecretRequest { nonce, username, password, admin, user_type, mac };
+    Ok(Json(users.register_by_shared_secret(ask).await?.into()))
+}

@@ -1,0 +1,27 @@
+//! `GET /_matrix/client/versions`: what clients may count on.
+
+use serde_json::{Map, Value, json};
+
+use crate::http::{Json, Routes};
+
+/// Released versions whose endpoints are served.
+const VERSIONS: &[&str] =
+    &["r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10", "v1.11", "v1.12"];
+
+/// Flags that clients test for beside the versions. Only what works stands here.
+const FEATURES: &[&str] = &[
+    "org.matrix.e2e_cross_signing",
+    "org.matrix.msc3916.stable",
+    "org.matrix.msc4222",
+    "uk.tcpip.msc4133",
+    "uk.tcpip.msc4133.stable",
+];
+
+pub(super) fn routes() -> Routes {
+    Routes::default().at("GET", "/_matrix/client/versions", versions)
+}
+
+async fn versions() -> Json<Value> {
+    let features: Map<String, Value> = FEATURES.iter().map(|flag| ((*flag).to_owned(), true.into())).collect();
+    Json(json!({ "versions": VERSIONS, "unstable_features": features }))
+}
