@@ -1,6 +1,7 @@
 //! `/keys/…`
 
 mod claim;
+mod cross_signing;
 mod query;
 mod signatures;
 mod upload;
@@ -12,6 +13,8 @@ pub(super) fn routes() -> Routes {
         .v3("POST", "keys/upload", upload::upload)
         .v3("POST", "keys/query", query::query)
         .v3("POST", "keys/claim", claim::claim)
+        .v3("POST", "keys/device_signing/upload", cross_signing::upload)
+        .at("POST", "/_matrix/client/unstable/keys/device_signing/upload", cross_signing::upload)
         .v3("POST", "keys/signatures/upload", signatures::upload)
         .at("POST", "/_matrix/client/unstable/keys/signatures/upload", signatures::upload)
 }
