@@ -18,7 +18,7 @@ use crate::{
     rooms::{self, Rooms},
     storage::{Database, Interner},
     sync::{self, Sync},
-    users::{self, PushRules, TokenCache, Users},
+    users::{self, AccountData, PushRules, TokenCache, Users},
 };
 
 /// What a node is made of, as far as its end needs to know.
@@ -93,6 +93,7 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
 
     let presence = Presence::start(log.clone(), bell.clone(), shutdown.clone(), &tasks);
     let push_rules = PushRules::new(pool.clone(), log.clone());
+    let account_data = AccountData::new(pool.clone(), log.clone());
     let sync = Sync::new(sync::Options {
         pool: pool.clone(),
         log: log.clone(),
@@ -108,7 +109,21 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
     let site = Site::new(&config.public_url(), config.rooms.default_version);
     let health = Health { log: log.clone(), bell: bell.clone(), draining: draining.clone() };
     let sampled = Sampled { pool, log: log.clone(), bell };
-    let api =
-        Api { log, health, limits, site, identity, users, account, keys, presence, rooms, media, push_rules, sync };
+    let api = Api {
+        log,
+        health,
+        limits,
+        site,
+        identity,
+        users,
+        account,
+        account_data,
+        keys,
+        presence,
+        rooms,
+        media,
+        push_rules,
+        sync,
+    };
     Ok(Node { api, sampled, tasks, draining, shutdown })
 }

@@ -9,7 +9,7 @@ use crate::{
     presence::Presence,
     rooms::Rooms,
     sync::Sync,
-    users::{PushRules, Users},
+    users::{AccountData, PushRules, Users},
 };
 
 /// The domain rooms, each cheap to clone.
@@ -22,6 +22,7 @@ pub struct Api {
     pub identity: Identity,
     pub users: Users,
     pub account: Account,
+    pub account_data: AccountData,
     pub keys: Keys,
     pub presence: Presence,
     pub rooms: Rooms,
@@ -49,6 +50,7 @@ reachable! {
     identity: Identity,
     users: Users,
     account: Account,
+    account_data: AccountData,
     keys: Keys,
     presence: Presence,
     rooms: Rooms,

@@ -36,6 +36,7 @@ mod recent;
 pub mod render;
 mod send;
 pub mod state;
+pub mod state_read;
 mod stored;
 mod timeline;
 mod upgrade;

@@ -1,6 +1,7 @@
 //! The client-server API. Folders and files mirror its URL tree.
 
 mod account;
+mod account_data;
 mod filter;
 mod keys;
 mod media;
@@ -9,6 +10,7 @@ mod room_keys;
 mod rooms;
 mod send_to_device;
 mod sync;
+mod tags;
 mod versions;
 mod well_known;
 
@@ -17,6 +19,7 @@ use super::Routes;
 pub(super) fn routes() -> Routes {
     Routes::default()
         .and(account::routes())
+        .and(account_data::routes())
         .and(filter::routes())
         .and(keys::routes())
         .and(media::routes())
@@ -25,6 +28,7 @@ pub(super) fn routes() -> Routes {
         .and(rooms::routes())
         .and(send_to_device::routes())
         .and(sync::routes())
+        .and(tags::routes())
         .and(versions::routes())
         .and(well_known::routes())
 }

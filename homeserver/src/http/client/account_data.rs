@@ -1,0 +1,115 @@
+//! `/_matrix/client/v3/user/{userId}/account_data/{type}`, also for a room
+
+use axum::{extract::State, http::StatusCode};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+use serde_json::{Value, json, value::RawValue};
+
+use crate::{
+    http::{ApiError, Json, Path, RawObject, Routes},
+    rooms::Rooms,
+    storage::RoomNr,
+    users::{AccountData, AccountDataError, GLOBAL, Requester},
+};
+
+pub(super) fn routes() -> Routes {
+    const GENERAL: &str = "user/{userId}/account_data/{type}";
+    const OF_ROOM: &str = "user/{userId}/rooms/{roomId}/account_data/{type}";
+    Routes::default().v3("GET", GENERAL, get).v3("PUT", GENERAL, put).v3("GET", OF_ROOM, get_of_room).v3(
+        "PUT",
+        OF_ROOM,
+        put_of_room,
+    )
+}
+
+async fn get(
+    State(account_data): State<AccountData>,
+    requester: Requester,
+    Path((user_id, kind)): Path<(OwnedUserId, String)>,
+) -> Result<Json<Box<RawValue>>, ApiError> {
+    own(&requester, &user_id)?;
+    read(&account_data, &requester, GLOBAL, &kind).await
+}
+
+async fn put(
+    State(account_data): State<AccountData>,
+    requester: Requester,
+    Path((user_id, kind)): Path<(OwnedUserId, String)>,
+    content: RawObject,
+) -> Result<Json<Value>, ApiError> {
+    own(&requester, &user_id)?;
+    write(&account_data, &requester, GLOBAL, &kind, content).await
+}
+
+async fn get_of_room(
+    State(account_data): State<AccountData>,
+    State(rooms): State<Rooms>,
+    requester: Requester,
+    Path((user_id, room_id, kind)): Path<(OwnedUserId, OwnedRoomId, String)>,
+) -> Result<Json<Box<RawValue>>, ApiError> {
+    own(&requester, &user_id)?;
+    let room = room_nr(&rooms, &room_id).await?;
+    read(&account_data, &requester, room, &kind).await
+}
+
+async fn put_of_room(
+    State(account_data): State<AccountData>,
+    State(rooms): State<Rooms>,
+    requester: Requester,
+    Path((user_id, room_id, kind)): Path<(OwnedUserId, OwnedRoomId, String)>,
+    content: RawObject,
+) -> Result<Json<Value>, ApiError> {
+    own(&requester, &user_id)?;
+    let room = room_nr(&rooms, &room_id).await?;
+    write(&account_data, &requester, room, &kind, content).await
+}
+
+/// Refuses other people's data.
+pub(super) fn own(requester: &Requester, user_id: &UserId) -> Result<(), ApiError> {
+    if *user_id == *requester.user_id {
+        return Ok(());
+    }
+    Err(ApiError::forbidden("Account data and tags are their user's alone: the path must name you."))
+}
+
+/// The room's number; a room that this server does not know can have no data.
+pub(super) async fn room_nr(rooms: &Rooms, room_id: &RoomId) -> Result<RoomNr, ApiError> {
+    let room = rooms.find(room_id).await?;
+    Ok(room.ok_or_else(|| ApiError::not_found("This server knows no such room."))?.nr)
+}
+
+async fn read(
+    account_data: &AccountData,
+    requester: &Requester,
+    room: RoomNr,
+    kind: &str,
+) -> Result<Json<Box<RawValue>>, ApiError> {
+    let json = account_data.get(requester.user, room, kind).await?;
+    let json = json.ok_or_else(|| ApiError::not_found("There is no account data of this type."))?;
+    RawValue::from_string(json).map(Json).map_err(ApiError::internal)
+}
+
+async fn write(
+    account_data: &AccountData,
+    requester: &Requester,
+    room: RoomNr,
+    kind: &str,
+    content: RawObject,
+) -> Result<Json<Value>, ApiError> {
+    if matches!(kind, "m.fully_read" | "m.push_rules") {
+        let message = format!("`{kind}` is kept by the server and has requests of its own.");
+        return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "M_BAD_JSON", message));
+    }
+    account_data.put(requester.user, room, kind, content.0).await?;
+    Ok(Json(json!({})))
+}
+
+impl From<AccountDataError> for ApiError {
+    fn from(error: AccountDataError) -> Self {
+        match error {
+            AccountDataError::TypeTooLong => Self::invalid_param("The type or tag is longer than 255 bytes."),
+            AccountDataError::TooManyTags => Self::too_large("A room can't have more tags."),
+            AccountDataError::Storage(error) => error.into(),
+            AccountDataError::Log(error) => error.into(),
+        }
+    }
+}

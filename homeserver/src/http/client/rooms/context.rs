@@ -1,0 +1,56 @@
+//! `GET /_matrix/client/v3/rooms/{roomId}/context/{eventId}`
+
+use axum::extract::State;
+use ruma::{OwnedEventId, OwnedRoomId};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{
+    messages::most,
+    read_error::{filter, show},
+};
+use crate::{
+    http::{ApiError, Json, Path, Query, Routes},
+    rooms::Rooms,
+    users::Requester,
+};
+
+pub(super) fn routes() -> Routes {
+    Routes::default().v3("GET", "rooms/{roomId}/context/{eventId}", context)
+}
+
+#[derive(Deserialize)]
+struct Ask {
+    limit: Option<u64>,
+    filter: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    start: String,
+    end: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<Box<RawValue>>,
+    events_before: Vec<Box<RawValue>>,
+    events_after: Vec<Box<RawValue>>,
+    state: Vec<Box<RawValue>>,
+}
+
+async fn context(
+    State(rooms): State<Rooms>,
+    requester: Requester,
+    Path((room_id, event_id)): Path<(OwnedRoomId, OwnedEventId)>,
+    Query(ask): Query<Ask>,
+) -> Result<Json<Answer>, ApiError> {
+    let filter = filter(ask.filter.as_deref())?;
+    let reading = rooms.open(requester.user, &room_id).await?;
+    let context = rooms.context(&reading, event_id.as_str(), most(ask.limit), &filter).await?;
+    Ok(Json(Answer {
+        start: context.start.to_string(),
+        end: context.end.to_string(),
+        event: show(&rooms, &requester, [context.event]).await?.pop(),
+        events_before: show(&rooms, &requester, context.before).await?,
+        events_after: show(&rooms, &requester, context.after).await?,
+        state: show(&rooms, &requester, context.state).await?,
+    }))
+}
