@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
+    io::ErrorKind,
     os::unix::fs::OpenOptionsExt,
     path::Path,
     process::Stdio,
@@ -101,6 +102,7 @@ impl Recipe {
     }
 
     fn spawn(&self) -> Result<Child, ClusterError> {
+        disown_lock_files(&self.folders);
         self.folders.prepare_socket(&self.account)?;
         let log = &self.folders.log;
         if fs::metadata(log).is_ok_and(|m| m.len() > LOG_LIMIT) {
@@ -151,24 +153,39 @@ pub(super) async fn answers(connect: &PgConnectOptions) -> bool {
     }
 }
 
-/// The postmaster that runs on this cluster. A pid file that only looks alive (its number is another program's now, or a
-/// dead child's that nobody collects) is removed: PostgreSQL itself would believe it.
+/// The postmaster that runs on this cluster.
 pub(super) fn running_pid(cluster: &Path) -> Option<Pid> {
-    let file = cluster.join("postmaster.pid");
-    let pid =
-        Pid::from_raw(fs::read_to_string(&file).ok()?.lines().next()?.trim().parse().ok().filter(|pid| *pid > 1)?);
-    if kill(pid, None) == Err(Errno::ESRCH) {
-        return None;
-    }
+    let (pid, _) = pid_file(cluster)?;
     // A postmaster's working directory is its cluster. Where the system can't tell, the number is believed.
     let elsewhere = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder != cluster);
-    if alive(pid) && !elsewhere {
-        return Some(pid);
+    (alive(pid) && !elsewhere).then_some(pid)
+}
+
+/// The number in the pid file, and the lines after it.
+fn pid_file(cluster: &Path) -> Option<(Pid, String)> {
+    let text = fs::read_to_string(cluster.join("postmaster.pid")).ok()?;
+    let (first, rest) = text.split_once('\n')?;
+    let pid = first.trim().parse().ok().filter(|pid| *pid > 1)?;
+    Some((Pid::from_raw(pid), rest.to_owned()))
+}
+
+/// PostgreSQL believes any number in its lock files that some process has, be it another program's by now or a dead
+/// child's that nobody collects. To be called when no postmaster runs.
+///
+/// The pid file stays, with a number that nobody has: the rest of it lets PostgreSQL find backends that still run.
+fn disown_lock_files(folders: &Folders) {
+    let file = folders.cluster.join("postmaster.pid");
+    if let Some((_, rest)) = pid_file(&folders.cluster)
+        && let Err(error) = fs::write(&file, format!("{}\n{rest}", i32::MAX))
+    {
+        tracing::warn!(path = %file.display(), %error, "can't mark a pid file as stale");
     }
-    if let Err(error) = fs::remove_file(&file) {
-        tracing::warn!(path = %file.display(), %error, "can't remove a stale pid file");
+    let lock = folders.socket.join(".s.PGSQL.5432.lock");
+    if let Err(error) = fs::remove_file(&lock)
+        && error.kind() != ErrorKind::NotFound
+    {
+        tracing::warn!(path = %lock.display(), %error, "can't remove a stale lock file");
     }
-    None
 }
 
 /// Neither gone nor dead and uncollected.
