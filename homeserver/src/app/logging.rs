@@ -18,6 +18,9 @@ use crate::config::{Log, LogFormat};
 pub(super) fn start_logging(log: &Log) -> Result<(), TryInitError> {
     // The configuration has checked the text.
     let level: Targets = log.level.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    // PostgreSQL's notices are about nothing ("already exists, skipping"), unless somebody wants them.
+    let quiet = !log.level.contains("sqlx");
+    let level = if quiet { level.with_target("sqlx::postgres::notice", LevelFilter::WARN) } else { level };
     let registry = tracing_subscriber::registry().with(level);
     match log.format {
         LogFormat::Text => {
