@@ -14,6 +14,7 @@ use super::{Beside, Error, Log, LogEvent, LogReceipt, Notice, Slice, Writes};
 use crate::{
     bell::Topic,
     clock::now_ms,
+    metrics,
     storage::{
         self, EventNr, Pos, RoomNr,
         commit::{self, Answer, Batch, ORD_STEP, Outcome, RoomWrite, TxnKey},
@@ -78,7 +79,11 @@ pub(super) async fn run(
         }
         let group = Group::take(&mut waiting);
         committer.log.0.queued.fetch_sub(group.jobs.len(), Ordering::Relaxed);
+        let (items, begun) = (group.jobs.len(), Instant::now());
         committer.commit(group).await;
+        metrics::COMMITS.add(1);
+        metrics::COMMIT_ITEMS.observe(u64::try_from(items).unwrap_or(u64::MAX));
+        metrics::COMMIT_SECONDS.observe_time(begun.elapsed());
     }
 }
 

@@ -13,6 +13,7 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use super::{Rooms, StoredEvent, recent::Recent};
 use crate::{
     log::{Apply, Slice},
+    metrics,
     storage::{self, Error, EventNr, Result, RoomNr},
 };
 
@@ -66,7 +67,9 @@ impl Events {
 
     /// The event, if it is here and not doubtful.
     pub fn get(&self, nr: EventNr) -> Option<Arc<StoredEvent>> {
-        let entry = self.by_nr.get(&nr)?;
+        let entry = self.by_nr.get(&nr);
+        metrics::CACHE_EVENTS.looked_up(entry.is_some());
+        let entry = entry?;
         if self.any_doubt.load(Ordering::Acquire) {
             let doubt = self.doubt();
             if doubt.rooms.get(&entry.event.room).is_some_and(|change| *change > entry.read_at) {

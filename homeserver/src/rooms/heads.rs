@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::{Room, Rooms, StateMap, followed::Followed, frames::Frames, state::Frame};
 use crate::{
     log::{Apply, LogEvent, Slice},
+    metrics,
     storage::{self, Error, EventNr, Pos, Result, RoomNr},
 };
 
@@ -205,6 +206,11 @@ impl Rooms {
 
     pub(super) async fn live(&self, room: &Room) -> Result<Arc<Live>> {
         let heads = &self.0.caches.heads;
+        let found = heads.rooms.get(room.nr);
+        metrics::CACHE_ROOMS.looked_up(found.is_some());
+        if let Some(live) = found {
+            return Ok(live);
+        }
         let load = || async { Ok(Arc::new(Live::new(self.load_head(room).await?))) };
         heads.rooms.get_or_load(room.nr, load).await
     }

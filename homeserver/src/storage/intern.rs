@@ -6,6 +6,7 @@ use moka::sync::Cache;
 use sqlx::PgPool;
 
 use super::{Result, Sym};
+use crate::metrics;
 
 /// The interner: one table, cached. A number never changes its meaning, so that nothing here is ever invalidated.
 #[derive(Clone)]
@@ -28,12 +29,14 @@ impl Interner {
 
     /// The string's number, if it has one in the cache.
     pub fn cached(&self, text: &str) -> Option<Sym> {
-        self.numbers.get(text)
+        let found = self.numbers.get(text);
+        metrics::CACHE_INTERN.looked_up(found.is_some());
+        found
     }
 
     /// The string's number; gives it one where it has none.
     pub async fn number(&self, text: &str) -> Result<Sym> {
-        match self.numbers.get(text) {
+        match self.cached(text) {
             Some(nr) => Ok(nr),
             None => Ok(self.numbers(&[text]).await?[0]),
         }
@@ -75,7 +78,7 @@ impl Interner {
 
     /// The string's number without giving it one.
     pub async fn find(&self, text: &str) -> Result<Option<Sym>> {
-        if let Some(nr) = self.numbers.get(text) {
+        if let Some(nr) = self.cached(text) {
             return Ok(Some(nr));
         }
         let row: Option<(Sym,)> = sqlx::query_as("select nr from intern where value = $1")
