@@ -96,6 +96,22 @@ impl Quickstart {
         wait_ready(&base, self.process.as_mut().expect("a started quickstart"), limit).await
     }
 
+    /// Everything printed so far, once it contains `words` so many times.
+    ///
+    /// # Panics
+    /// If it does not within a few seconds.
+    pub async fn printed(&self, words: &str, times: usize) -> String {
+        let process = self.process.as_ref().expect("a started quickstart");
+        for _ in 0..100 {
+            let printed = process.logged();
+            if printed.matches(words).count() >= times {
+                return printed;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{words:?} is not printed:\n{}", process.logged());
+    }
+
     /// SIGKILL: its PostgreSQL is orphaned and stays.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

@@ -75,7 +75,8 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
         registration: config.registration.clone(),
     });
     tasks.spawn(users.clone().housekeeping(shutdown.clone()));
-    let keys = Keys::new(pool.clone(), log.clone(), interner.clone(), server_name.clone());
+    let keys = Keys::new(pool.clone(), log.clone(), bell.clone(), interner.clone(), server_name.clone());
+    tasks.spawn(keys.clone().hear(shutdown.clone()));
     let rooms = Rooms::new(rooms::Options {
         pool: pool.clone(),
         interner,

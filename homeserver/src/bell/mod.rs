@@ -26,6 +26,8 @@ pub enum Topic {
     Heartbeat,
     /// Typing and presence.
     Ephemeral,
+    /// Devices some of whose one-time keys were claimed or uploaded.
+    Keys,
 }
 
 impl Topic {
@@ -34,6 +36,7 @@ impl Topic {
             Self::Slice => "slice",
             Self::Heartbeat => "heartbeat",
             Self::Ephemeral => "ephemeral",
+            Self::Keys => "keys",
         }
     }
 }

@@ -55,8 +55,8 @@ impl Keys {
             asked.retain(|(device, _)| !served.contains(device));
             found.extend(one_time_key::claim_fallback(&self.0.pool, &asked).await?);
         }
+        self.counts_changed(&found.iter().map(|key| key.device).collect::<Vec<_>>()).await;
         for key in found {
-            self.0.counts.forget(key.device);
             let Some((user_id, device_id)) = places.remove(&key.device) else { continue };
             let json = RawValue::from_string(key.json).map_err(|e| storage::Error::Inconsistent(e.to_string()))?;
             let name = format!("{}:{}", key.algorithm, key.key_id);

@@ -29,6 +29,7 @@ use sqlx::PgPool;
 pub use upload::{KeyCounts, KeyUpload, UploadError};
 
 use crate::{
+    bell::Bell,
     log::{self, Log, Writes},
     storage::{self, Interner, UserNr},
 };
@@ -40,6 +41,7 @@ pub struct Keys(Arc<Inner>);
 struct Inner {
     pool: PgPool,
     log: Log,
+    bell: Bell,
     interner: Interner,
     server_name: OwnedServerName,
     counts: counts::Counts,
@@ -56,8 +58,8 @@ pub enum AnnounceError {
 
 impl Keys {
     /// The key service of `server_name`.
-    pub fn new(pool: PgPool, log: Log, interner: Interner, server_name: OwnedServerName) -> Self {
-        Self(Arc::new(Inner { pool, log, interner, server_name, counts: counts::Counts::new() }))
+    pub fn new(pool: PgPool, log: Log, bell: Bell, interner: Interner, server_name: OwnedServerName) -> Self {
+        Self(Arc::new(Inner { pool, log, bell, interner, server_name, counts: counts::Counts::new() }))
     }
 
     fn is_local(&self, user: &UserId) -> bool {

@@ -81,7 +81,7 @@ impl Keys {
         }
         let counts = counts::read(&mut tx, requester.device).await?;
         tx.commit().await.map_err(storage::Error::from)?;
-        self.0.counts.forget(requester.device);
+        self.counts_changed(&[requester.device]).await;
         if changed {
             self.announce(requester.user).await?;
         }

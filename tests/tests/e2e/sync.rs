@@ -359,27 +359,6 @@ async fn receipts_are_shown_and_private_ones_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unread_counts_rise_and_fall() {
-    let _turn = turn::shared().await;
-    let server = shared::server().await;
-    let (alice, bob) = (server.user("alice").await, server.user("bob").await);
-    let room = alice.public_room("a room").await;
-    bob.join(&room).await;
-    bob.sync().await;
-
-    alice.say(&room, "one").await;
-    let two = alice.say(&room, "two").await;
-    let count = |sync: &Value| joined(sync, &room)["unread_notifications"]["notification_count"].as_u64();
-    let unread = bob.wait_for("two unread", |sync| count(sync).filter(|it| *it == 2)).await;
-    assert_eq!(unread, 2);
-    let _ = bob.post(&at(&room, &format!("receipt/m.read/{}", seg(&two))), json!({})).await.ok();
-    bob.wait_for("no unread", |sync| count(sync).filter(|it| *it == 0)).await;
-    bob.say(&room, "my own words").await;
-    let own = bob.sync_with("timeout=2000").await;
-    assert_eq!(count(&own).unwrap_or_default(), 0, "own words are read");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn full_state_comes_when_asked() {
     let _turn = turn::shared().await;
     let server = shared::server().await;
