@@ -134,6 +134,34 @@ impl Sync {
         Ok((reader, since))
     }
 
+    /// Whose keys changed, and who is no longer met in any room, since `from`; by user ID. What came after `to` may be in it:
+    /// a client that fetches a user's keys once more than it must is none the worse.
+    ///
+    /// # Errors
+    /// See [`SyncError`].
+    pub async fn key_changes(
+        &self,
+        requester: &Requester,
+        from: &str,
+        to: &str,
+    ) -> Result<(Vec<Arc<str>>, Vec<Arc<str>>), SyncError> {
+        self.resume(Token::parse(to)?).await?;
+        let since = self.resume(Token::parse(from)?).await?;
+        let reader = Reader {
+            user: requester.user,
+            user_id: requester.user_id.clone(),
+            device: requester.device,
+            filter: Arc::default(),
+            full_state: false,
+            state_after: StateAfter::No,
+        };
+        let lists = self.read_device_lists(&reader, since).await?;
+        let numbers: Vec<_> = lists.changed.iter().chain(&lists.left).copied().collect();
+        let names = self.0.rooms.interner().texts(&numbers).await?;
+        let named = |list: &[UserNr]| list.iter().filter_map(|nr| names.get(nr).cloned()).collect();
+        Ok((named(&lists.changed), named(&lists.left)))
+    }
+
     /// The point that a token names in the log as it is now.
     async fn resume(&self, mut token: Token) -> Result<Token, SyncError> {
         let log = &self.0.log;

@@ -118,6 +118,22 @@ impl Sync {
         Ok(News { body, next: answer.next, empty })
     }
 
+    /// Only the device lists of such a look.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub(super) async fn read_device_lists(&self, reader: &Reader, since: Token) -> Result<DeviceLists> {
+        let standing = self.standing(reader.user).await?;
+        let (from, until) = (since.pos, standing.until);
+        let moved = self.moved(reader.user, &standing, from).await?;
+        let touched = self.touched_rooms(reader.user, &standing, from).await?.into_iter().collect();
+        let mut jobs = jobs(reader, &standing, &moved, touched, from);
+        let rooms = self.0.rooms.find_many(&jobs.iter().map(|job| job.own.room).collect::<Vec<_>>()).await?;
+        jobs.retain(|job| rooms.contains_key(&job.own.room));
+        let looked = self.look(reader, jobs, &rooms, &HashSet::new(), until).await?;
+        self.device_lists(reader, &looked, &moved, from, until).await
+    }
+
     /// The joined rooms in which something happened after `since`.
     async fn touched_rooms(&self, user: UserNr, standing: &Standing, since: Pos) -> Result<Vec<RoomNr>> {
         let joined = &standing.memberships.joined;

@@ -1,5 +1,6 @@
 //! `/keys/…`
 
+mod changes;
 mod claim;
 mod cross_signing;
 mod query;
@@ -12,6 +13,7 @@ pub(super) fn routes() -> Routes {
     Routes::default()
         .v3("POST", "keys/upload", upload::upload)
         .v3("POST", "keys/query", query::query)
+        .v3("GET", "keys/changes", changes::changes)
         .v3("POST", "keys/claim", claim::claim)
         .v3("POST", "keys/device_signing/upload", cross_signing::upload)
         .at("POST", "/_matrix/client/unstable/keys/device_signing/upload", cross_signing::upload)
