@@ -9,6 +9,8 @@ use crate::{
     postgres::{self, Cluster, ClusterError, Holder},
 };
 
+/// PostgreSQL 15, as it numbers itself.
+const OLDEST_VERSION: i32 = 150_000;
 /// How long a database that does not answer yet is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -24,6 +26,17 @@ pub enum OpenError {
     /// It does not let us in.
     #[error("the database can't be opened: {0}")]
     Unreachable(sqlx::Error),
+    /// Older than the schema needs.
+    #[error("the database is PostgreSQL {0}: Roost needs 15 or newer")]
+    TooOld(String),
+    /// Not UTF-8.
+    #[error(
+        "the database is encoded in {0}: make it anew with `createdb --encoding=UTF8 --locale=C --template=template0`"
+    )]
+    Encoding(String),
+    /// A question about it failed.
+    #[error(transparent)]
+    Storage(#[from] super::Error),
     /// The schema can't be brought up to date.
     #[error("can't prepare the database's schema: {0}")]
     Schema(#[from] sqlx::migrate::MigrateError),
@@ -79,6 +92,7 @@ impl Database {
         let database = Self { pool, connect, cluster };
         let prepared = async {
             wait_for(&database.pool).await?;
+            check(&database.pool).await?;
             Ok(super::migrate(&database.pool).await?)
         };
         match prepared.await {
@@ -107,6 +121,21 @@ fn configured(config: &Config) -> Result<Option<PgConnectOptions>, OpenError> {
         Some(url) => url.expose().parse().map(Some).map_err(OpenError::Address),
         None => Ok(None),
     }
+}
+
+/// What no migration could mend.
+async fn check(pool: &PgPool) -> Result<(), OpenError> {
+    let sql = "select current_setting('server_version_num')::int, current_setting('server_version'), \
+               current_setting('server_encoding')";
+    let asked: Result<(i32, String, String), _> = sqlx::query_as(sql).fetch_one(pool).await;
+    let (number, version, encoding) = asked.map_err(super::Error::from)?;
+    if number < OLDEST_VERSION {
+        return Err(OpenError::TooOld(version));
+    }
+    if encoding != "UTF8" {
+        return Err(OpenError::Encoding(encoding));
+    }
+    Ok(())
 }
 
 async fn wait_for(pool: &PgPool) -> Result<(), OpenError> {
