@@ -28,6 +28,7 @@ use ipnet::IpNet;
 use tower::ServiceExt;
 use tracing::Instrument;
 
+use super::cors;
 use crate::metrics;
 
 /// The header that names a request, in our answers and log lines.
@@ -66,6 +67,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Front {
         let method = method_name(request.method());
         let route = Route::default();
         let span = tracing::info_span!("request", request_id = id, method, path = request.uri().path());
+        let (covered, asks_leave) = (cors::covers(request.uri().path()), request.method() == Method::OPTIONS);
         let mut request: Request = request.map(Body::new);
         let address = client_address(self.peer, &self.proxies, request.headers());
         request.extensions_mut().insert(ClientAddr(address));
@@ -73,7 +75,8 @@ impl hyper::service::Service<http::Request<Incoming>> for Front {
 
         let answer = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind();
         let answered = async move {
-            let mut response = match answer.await {
+            let answered = if covered && asks_leave { Ok(Ok(cors::preflight())) } else { answer.await };
+            let mut response = match answered {
                 Ok(Ok(response)) => response,
                 // The panic's message is already in the log, from the hook.
                 Err(_) => {
@@ -81,6 +84,9 @@ impl hyper::service::Service<http::Request<Incoming>> for Front {
                     internal_error()
                 }
             };
+            if covered {
+                cors::allow(response.headers_mut());
+            }
             if let Ok(id) = HeaderValue::from_str(&id) {
                 response.headers_mut().insert(REQUEST_ID, id);
             }
@@ -150,7 +156,6 @@ fn internal_error() -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }
 

@@ -6,6 +6,7 @@
 mod api;
 mod auth;
 mod client;
+mod cors;
 mod error;
 mod extract;
 mod federation;
