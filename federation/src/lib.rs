@@ -1,1 +1,12 @@
-//! See ARCHITECTURE.md.
+//! The server-to-server protocol without the server.
+//!
+//! So far [`keyring`]: how a server publishes its keys. Discovery, request authentication, the client and a state machine a
+//! destination will stand beside it.
+//!
+//! **Invariant:** no axum, no SQL; time is an argument.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod keyring;

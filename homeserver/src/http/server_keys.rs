@@ -5,13 +5,10 @@ use axum::{
     http::header::CONTENT_TYPE,
     response::{IntoResponse, Response},
 };
-use roost_spec::signature::ServerKeys;
+use roost_federation::keyring;
 
 use super::Routes;
 use crate::{clock, keys::Identity};
-
-/// Other servers ask again after this: half of what they trust at most.
-const VALID_MS: u64 = 24 * 60 * 60 * 1000;
 
 pub(super) fn routes() -> Routes {
     Routes::default()
@@ -23,6 +20,6 @@ pub(super) fn routes() -> Routes {
 async fn publish(State(identity): State<Identity>) -> Response {
     let now = u64::try_from(clock::now_ms()).unwrap_or_default();
     let old = identity.old_keys().iter().map(|old| (old.key_id.as_str(), old.key, old.retired_ts));
-    let document = ServerKeys::publish(identity.signer(), old, now + VALID_MS);
+    let document = keyring::publish(identity.signer(), old, now);
     ([(CONTENT_TYPE, "application/json")], document.to_canonical()).into_response()
 }
