@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, PgPool};
 
-use super::{DeviceNr, Result, UserNr};
+use super::{DeviceNr, Result, UserNr, account::Account};
 
 /// SHA-256 of a token.
 pub type Hash = [u8; 32];
@@ -39,17 +39,20 @@ pub async fn find(pool: &PgPool, hash: &Hash) -> Result<Option<Opened>> {
 }
 
 /// Logs a device in: creates it where it is new, drops the tokens that it had, and issues new ones, in one statement.
-/// Returns its number and whether it is new; `None` where the account is gone.
+/// Returns its number and whether it is new; `None` where the account is gone, locked, or has another password by now.
 pub async fn log_in(
     pool: &PgPool,
-    usr: UserNr,
+    account: &Account,
     device_id: &str,
     display_name: Option<&str>,
     issue: Issue<'_>,
     now: i64,
 ) -> Result<Option<(DeviceNr, bool)>> {
-    let sql = "with d as (insert into device as d (usr, device_id, display_name, created_ts) \
-                          select a.usr, $2, $3, $4 from account a where a.usr = $1 and not a.deactivated \
+    // The lock makes whoever changes the account wait, and then see the device.
+    let sql = "with a as (select usr from account where usr = $1 and not deactivated and not locked \
+                          and password is not distinct from $8 for share), \
+                    d as (insert into device as d (usr, device_id, display_name, created_ts) \
+                          select usr, $2, $3, $4 from a \
                           on conflict (usr, device_id) do update set device_id = excluded.device_id \
                           returning d.nr, d.xmax = 0 as new), \
                     t as (delete from token where device in (select nr from d)), \
@@ -60,13 +63,14 @@ pub async fn log_in(
                           select $7, $1, nr, $4 from d where $7::bytea is not null) \
                select nr, new from d";
     Ok(sqlx::query_as(sql)
-        .bind(usr)
+        .bind(account.usr)
         .bind(device_id)
         .bind(display_name)
         .bind(now)
         .bind(issue.access.as_slice())
         .bind(issue.expires_ts)
         .bind(issue.refresh.map(<[u8; 32]>::as_slice))
+        .bind(account.password.as_deref())
         .fetch_optional(pool)
         .await?)
 }

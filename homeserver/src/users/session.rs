@@ -10,7 +10,6 @@ use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use super::{LoginError, Password, Requester, Token, Users, names};
 use crate::{
     clock::now_ms,
-    log::{Notice, Writes},
     storage::{
         self,
         account::Account,
@@ -117,9 +116,8 @@ impl Users {
                 let opened = storage::token::find(&self.0.pool, &hash).await?.ok_or(AuthError::Unknown)?;
                 if let Some(old) = &opened.replaces {
                     storage::token::confirm(&self.0.pool, old).await?;
-                    // Other nodes may still know the access token that this one replaces. The next read comes in.
-                    let notices = vec![Notice::User(opened.usr)];
-                    if let Err(error) = self.0.writer.write(Writes { notices, ..Writes::default() }).await {
+                    // Nodes may still know the access token that this one replaces. The next read comes in.
+                    if let Err(error) = self.tell_nodes(opened.usr).await {
                         tracing::warn!(%error, "can't tell the other nodes of a refreshed token");
                     }
                 }
@@ -221,9 +219,10 @@ impl Users {
         let drawn = Drawn::new(how.refresh, now);
         let (access, refresh) = (drawn.access.hash(), drawn.refresh.as_ref().map(Token::hash));
         let issue = Issue { access: &access, expires_ts: drawn.expires_ts, refresh: refresh.as_ref() };
-        let (_, is_new) = storage::token::log_in(&self.0.pool, account.usr, &device_id, display_name, issue, now)
+        // The account must still be what was checked: a password that changed meanwhile lets nobody in.
+        let (_, is_new) = storage::token::log_in(&self.0.pool, account, &device_id, display_name, issue, now)
             .await?
-            .ok_or(LoginError::Deactivated)?;
+            .ok_or(LoginError::Refused)?;
         if is_new {
             self.announce_devices(account.usr).await?;
         } else {
