@@ -127,9 +127,11 @@ impl RumaRoom {
             })
             .collect();
         let chains = states.iter().map(|state| ancestors(&events, state.values()).into_iter().collect()).collect();
-        let resolution_rules =
-            if room.version == RoomVersion::V12 { StateResolutionV2Rules::V2_1 } else { StateResolutionV2Rules::V2_0 };
-        let subgraph = subgraph(&events, &states);
+        let (resolution_rules, subgraph) = if room.version == RoomVersion::V12 {
+            (StateResolutionV2Rules::V2_1, subgraph(&events, &states))
+        } else {
+            (StateResolutionV2Rules::V2_0, EventIdSet::new())
+        };
         Self { auth_rules: auth_rules(room.version), resolution_rules, events, states, chains, subgraph }
     }
 
