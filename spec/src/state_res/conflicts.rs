@@ -54,14 +54,19 @@ impl<'a> Split<'a> {
         split
     }
 
-    /// The first state: all keys are new, and all are hashed before any is put into the table, so that the processor
-    /// waits for many texts at once. That is a third of a resolution's time where little is conflicted.
+    /// The first state: all keys are new. Many are hashed before any is put into the table, so that the processor waits
+    /// for many texts at once; where little is conflicted, this is a third of a resolution's time.
     fn add_first(&mut self, state: &'a [StateEntry<'a>]) {
         let mut hasher = KeyHasher::default();
-        let hashes: Vec<u64> = state.iter().map(|entry| hasher.hash(entry)).collect();
-        for (entry, hash) in state.iter().zip(hashes) {
-            let key = self.find_or_insert(entry, hash);
-            self.count(key, entry);
+        let mut hashes = [0; 128];
+        for block in state.chunks(hashes.len()) {
+            for (entry, hash) in block.iter().zip(&mut hashes) {
+                *hash = hasher.hash(entry);
+            }
+            for (entry, hash) in block.iter().zip(hashes) {
+                let key = self.find_or_insert(entry, hash);
+                self.count(key, entry);
+            }
         }
     }
 

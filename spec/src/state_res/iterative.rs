@@ -14,11 +14,15 @@ use crate::{
     room_version::RoomRules,
 };
 
+/// A node plus one, or [`UNDECIDED`]: a list of zeros costs nothing, and there is one for every member.
+type Decided = u32;
+const UNDECIDED: Decided = 0;
+
 /// A room state in the making: what was decided so far over what all states agree on.
 pub(super) struct Growing<'a> {
     split: Split<'a>,
     /// By key.
-    decided: Vec<Option<Node>>,
+    decided: Vec<Decided>,
     /// Whether the agreed state is looked at (not in v2.1).
     on_agreed: bool,
     /// Whether an event's own auth events stand in for what the state lacks (not in v1).
@@ -37,7 +41,7 @@ impl<'a> Growing<'a> {
     }
 
     fn new(split: Split<'a>, on_agreed: bool, falls_back: bool) -> Self {
-        let decided = vec![None; split.len()];
+        let decided = vec![UNDECIDED; split.len()];
         Self { split, decided, on_agreed, falls_back }
     }
 
@@ -51,15 +55,15 @@ impl<'a> Growing<'a> {
     /// Puts an event, or nothing, under a key.
     pub(super) fn set_key(&mut self, key: Key, node: Option<Node>) {
         if key as usize >= self.decided.len() {
-            self.decided.resize(key as usize + 1, None);
+            self.decided.resize(key as usize + 1, UNDECIDED);
         }
-        self.decided[key as usize] = node;
+        self.decided[key as usize] = node.map_or(UNDECIDED, |node| node + 1);
     }
 
     /// The event of a type and state key.
     pub(super) fn node<E: Source>(&self, graph: &mut Graph<'a, E>, kind: &str, state_key: &str) -> Option<Node> {
         let key = self.split.key(kind, state_key)?;
-        if let Some(node) = self.decided.get(key as usize).copied().flatten() {
+        if let Some(node) = self.decided.get(key as usize).and_then(|decided| decided.checked_sub(1)) {
             return Some(node);
         }
         let agreed = self.on_agreed.then(|| self.split.agreed_event(key)).flatten()?;
@@ -113,9 +117,9 @@ impl<'a> Growing<'a> {
 
     /// What all agree on, and what was decided apart from that.
     pub(super) fn into_resolved<E: Source>(self, graph: &Graph<'a, E>) -> Resolved<'a> {
-        let decided = (0..).zip(&self.decided).filter_map(|(key, node)| {
-            let is_agreed = self.split.agreed_event(key).is_some();
-            node.filter(|_| !is_agreed).map(|node| self.split.entry(key, graph.id(node)))
+        let decided = (0..).zip(&self.decided).filter_map(|(key, decided)| {
+            let node = decided.checked_sub(1)?;
+            self.split.agreed_event(key).is_none().then(|| self.split.entry(key, graph.id(node)))
         });
         let decided = decided.collect();
         Resolved { split: self.split, decided }
