@@ -25,12 +25,14 @@ const REQUESTS_PATIENCE: Duration = Duration::from_millis(2500);
 /// Background tasks, the last group commit among them.
 const TASKS_PATIENCE: Duration = Duration::from_millis(1000);
 
-/// Runs a node until a signal ends it. `started` is called once, when requests are served, with the registration token
-/// that stays the same over restarts.
+/// Told the configuration and the registration token that stays the same over restarts.
+type Greet<'a> = &'a dyn Fn(&Config, &str);
+
+/// Runs a node until a signal ends it. `started` is called once, when requests are served.
 ///
 /// # Errors
 /// Only from the start; what goes wrong later is logged.
-pub fn serve(config: Config, started: Option<&dyn Fn(&Config, &str)>) -> Result<(), StartError> {
+pub fn serve(config: Config, started: Option<Greet<'_>>) -> Result<(), StartError> {
     start_logging(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(run(config, started));
@@ -39,7 +41,7 @@ pub fn serve(config: Config, started: Option<&dyn Fn(&Config, &str)>) -> Result<
     ended
 }
 
-async fn run(config: Config, started: Option<&dyn Fn(&Config, &str)>) -> Result<(), StartError> {
+async fn run(config: Config, started: Option<Greet<'_>>) -> Result<(), StartError> {
     let begun = Instant::now();
     let mut signals = Signals::listen()?;
     raise_open_files();

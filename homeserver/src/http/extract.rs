@@ -48,7 +48,7 @@ pub struct Path<T>(pub T);
 #[derive(Debug, Clone, Copy)]
 pub struct Query<T>(pub T);
 
-async fn body<S>(request: Request) -> Result<Bytes, ApiError> {
+async fn body(request: Request) -> Result<Bytes, ApiError> {
     let (parts, body) = request.with_limited_body().into_parts();
     Bytes::from_request(Request::from_parts(parts, body), &()).await.map_err(|rejection| match rejection {
         BytesRejection::FailedToBufferBody(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => {
@@ -111,7 +111,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let bytes = body::<S>(request).await?;
+        let bytes = body(request).await?;
         if bytes.is_empty() {
             return Err(ApiError::not_json("The request needs a JSON body."));
         }
@@ -123,7 +123,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let bytes = body::<S>(request).await?;
+        let bytes = body(request).await?;
         parse(if bytes.is_empty() { b"{}" } else { &bytes }).map(OptionalJson)
     }
 }
@@ -132,7 +132,7 @@ impl<S: Send + Sync> FromRequest<S> for RawObject {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let bytes = body::<S>(request).await?;
+        let bytes = body(request).await?;
         let text = check(&bytes)?;
         // A map of raw values: checks the syntax of everything, lone surrogates included, without building it.
         let _: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|e| json_error(&e))?;

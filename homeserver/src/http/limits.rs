@@ -37,7 +37,10 @@ impl Limited {
 
 /// The buckets of this node, or none where limits are off. Cheap to clone.
 #[derive(Clone)]
-pub struct Limits(Option<Arc<Mutex<HashMap<(Limited, Box<str>), Bucket>>>>);
+pub struct Limits(Option<Arc<Mutex<Buckets>>>);
+
+/// By what is limited, and whom.
+type Buckets = HashMap<(Limited, Box<str>), Bucket>;
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {

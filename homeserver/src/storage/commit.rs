@@ -208,7 +208,7 @@ pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, b
         (1..).zip(&owned).filter_map(|(at, (_, e))| Some((at, *e, e.membership?))).collect();
     let consumed: Vec<(i32, EventNr)> =
         (1..).zip(rooms).flat_map(|(i, room)| room.consumed.iter().map(move |nr| (i, *nr))).collect();
-    let queued: Vec<(i32, &(UserNr, DeviceNr, Arc<str>))> =
+    let queued: Vec<(i32, &_)> =
         (1..).zip(&batch.to_device).flat_map(|(i, w)| w.messages.iter().map(move |m| (i, m))).collect();
 
     let row: Row = sqlx::query_as(CALL)

@@ -494,7 +494,7 @@ fn jobs(reader: &Reader, standing: &Standing, moved: &[Moved], mut touched: BTre
             Change::Stayed => drop(touched.insert(own.room)),
             Change::Left { from_within, saw } if !own.forgotten => {
                 let span = Span { until: own.pos, ..span };
-                let full = (*saw && !from_within) || (reader.full_state && *saw);
+                let full = *saw && (!from_within || reader.full_state);
                 jobs.push(Job { own: *own, left: true, newly: false, full, span, sure: false });
             }
             Change::Left { .. } | Change::Invited | Change::Knocked => {}

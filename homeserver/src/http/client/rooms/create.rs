@@ -24,6 +24,7 @@ enum Visibility {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the protocol calls them so")]
 enum PresetName {
     PrivateChat,
     TrustedPrivateChat,
