@@ -12,6 +12,8 @@ use crate::rooms::{Author, WriteError};
 
 /// How often it is looked for without a word from anybody.
 const WITHOUT_NOTICE: Duration = Duration::from_secs(60 * 60);
+/// When it is tried again after it failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Notices come in swarms: one look is enough for those of this time.
 const SWARM: Duration = Duration::from_millis(200);
 
@@ -19,13 +21,17 @@ impl Account {
     /// Leaves the rooms of deactivated users, until `shutdown`.
     pub async fn departures(self, shutdown: CancellationToken) {
         loop {
-            if let Err(error) = self.leave_rooms().await {
-                tracing::warn!(%error, "can't leave the rooms of a deactivated user yet");
-            }
+            let pause = match self.leave_rooms().await {
+                Ok(()) => WITHOUT_NOTICE,
+                Err(error) => {
+                    tracing::warn!(%error, "can't leave the rooms of a deactivated user yet");
+                    AFTER_FAILURE
+                }
+            };
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = self.0.tokens.noticed() => {}
-                () = tokio::time::sleep(WITHOUT_NOTICE) => {}
+                () = tokio::time::sleep(pause) => {}
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,

@@ -179,7 +179,7 @@ impl Rooms {
     /// over.
     ///
     /// # Errors
-    /// The database's own.
+    /// The database's own, and [`WriteError::Contended`]: repeat it.
     pub async fn leave_all(&self, author: &Author) -> Result<(), WriteError> {
         use storage::Membership::{Invite, Join, Knock};
         let memberships = self.memberships(author.nr).await?;
@@ -189,7 +189,7 @@ impl Rooms {
         futures::stream::iter(rooms.values().map(Ok::<_, WriteError>))
             .try_for_each_concurrent(AT_ONCE, |room| async move {
                 match self.leave(author, &room.id, None).await {
-                    Err(error @ (WriteError::Storage(_) | WriteError::Log(_))) => Err(error),
+                    Err(error @ (WriteError::Storage(_) | WriteError::Log(_) | WriteError::Contended)) => Err(error),
                     Err(error) => {
                         tracing::warn!(%error, room = %room.id, "a room could not be left");
                         Ok(())
