@@ -128,30 +128,32 @@ async fn watch(client: Arc<Steady>, stop: Arc<AtomicBool>) -> Timelines {
 }
 
 /// Kills nodes at random moments, takes NATS away, restarts PostgreSQL.
-async fn make_trouble(cluster: &mut Cluster, mut seed: Seed) {
+async fn make_trouble(cluster: &mut Cluster, mut seed: Seed, done: &AtomicUsize) {
+    let begin = Instant::now();
+    let say = |what: String| println!("{:>6.1?} {:>5} sends: {what}", begin.elapsed(), done.load(Ordering::Relaxed));
     for kill in 1..=KILLS {
         tokio::time::sleep(Duration::from_millis(500 + seed.below(2_500) as u64)).await;
         let victim = seed.below(2);
-        println!("kill {kill}: node {victim}");
+        say(format!("kill {kill}: node {victim}"));
         cluster.nodes[victim].kill();
         tokio::time::sleep(Duration::from_millis(seed.below(1_500) as u64)).await;
         cluster.nodes[victim].up();
         match kill {
             2 => {
-                println!("NATS goes away");
+                say("NATS goes away".to_owned());
                 cluster.nats.down();
                 let away = Instant::now();
                 tokio::time::sleep(Duration::from_millis(3_000 + seed.below(3_000) as u64)).await;
                 let victim = seed.below(2);
-                println!("a further kill while NATS is away: node {victim}");
+                say(format!("a further kill while NATS is away: node {victim}"));
                 cluster.nodes[victim].kill();
                 cluster.nodes[victim].up();
                 tokio::time::sleep(NATS_AWAY.saturating_sub(away.elapsed())).await;
                 cluster.nats.up().await;
-                println!("NATS is back");
+                say("NATS is back".to_owned());
             }
             4 => {
-                println!("PostgreSQL restarts");
+                say("PostgreSQL restarts".to_owned());
                 cluster.postgres.stop().await;
                 tokio::time::sleep(Duration::from_millis(seed.below(1_000) as u64)).await;
                 cluster.postgres.up().await;
@@ -160,6 +162,7 @@ async fn make_trouble(cluster: &mut Cluster, mut seed: Seed) {
         }
         // The next victim may be the other one: someone must be there to serve.
         cluster.nodes[victim].ready(Duration::from_secs(60)).await;
+        say("ready".to_owned());
     }
 }
 
@@ -199,7 +202,7 @@ async fn nothing_acknowledged_is_lost_doubled_or_out_of_order() {
         let (client, stop) = (Arc::clone(client), Arc::clone(&stop));
         watchers.spawn(async move { (n, watch(client, stop).await) });
     }
-    make_trouble(&mut cluster, seed.branch()).await;
+    make_trouble(&mut cluster, seed.branch(), &done).await;
     trouble.store(false, Ordering::Relaxed);
     let sent: Vec<Sent> = senders.join_all().await.into_iter().flatten().collect();
     stop.store(true, Ordering::Relaxed);

@@ -109,6 +109,20 @@ impl Client {
         }
     }
 
+    /// Waits until this device was told that the other's user is in the room.
+    async fn meets(&mut self, room: &str, other: &Self) {
+        let begin = Instant::now();
+        loop {
+            let members = self.driver.ask("members", json!({ "room": room })).await;
+            if members["members"].as_array().is_some_and(|all| all.iter().any(|it| *it == other.user.as_str())) {
+                break;
+            }
+            assert!(begin.elapsed() < SOON, "{} was never told of {}: {members}", self.device, other.user);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.knows(other).await;
+    }
+
     /// Waits until a verification is in `wanted` state; returns its emoji.
     async fn reaches(&mut self, other: &str, flow: &str, wanted: &str) -> Vec<Value> {
         let begin = Instant::now();
@@ -192,9 +206,9 @@ async fn two_users_on_four_devices_chat_encrypted() {
     let room = text(&room["room"]);
     bobs.driver.ask("join", json!({ "room": room })).await;
     for (one, other) in [(&mut phone, &bobs), (&mut laptop, &bobs)] {
-        one.knows(other).await;
+        one.meets(&room, other).await;
     }
-    bobs.knows(&phone).await;
+    bobs.meets(&room, &phone).await;
     bobs.knows(&laptop).await;
 
     step.now("500 messages both ways");
@@ -295,11 +309,11 @@ async fn two_users_on_four_devices_chat_encrypted() {
     phone.driver.ask("invite", json!({ "room": room, "user": late.user })).await;
     late.driver.ask("join", json!({ "room": room })).await;
     for client in [&mut phone, &mut bobs] {
-        client.knows(&late).await;
+        client.meets(&room, &late).await;
         client.knows(&tablet).await;
     }
     for client in [&phone, &bobs] {
-        late.knows(client).await;
+        late.meets(&room, client).await;
     }
     let mut last = Vec::new();
     for n in 0..4 {

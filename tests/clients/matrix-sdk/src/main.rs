@@ -71,6 +71,7 @@ async fn run(what: &str, arguments: &Value, slot: &RwLock<Option<Arc<Device>>>) 
         "invite" => rooms::invite(&device, arguments).await,
         "join" => rooms::join(&device, arguments).await,
         "leave" => rooms::leave(&device, arguments).await,
+        "members" => rooms::members(&device, arguments).await,
         "send_text" => rooms::send_text(&device, arguments).await,
         "send_image" => rooms::send_image(&device, arguments).await,
         "download" => rooms::download(&device, arguments).await,

@@ -6,7 +6,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 use matrix_sdk::{
-    Room,
+    Room, RoomMemberships,
     attachment::{AttachmentConfig, AttachmentInfo, BaseImageInfo},
     media::{MediaFormat, MediaRequestParameters},
     room::MessagesOptions,
@@ -59,6 +59,11 @@ pub async fn join(device: &Device, arguments: &Value) -> Result<Value> {
 pub async fn leave(device: &Device, arguments: &Value) -> Result<Value> {
     room(device, arguments)?.leave().await?;
     Ok(json!({}))
+}
+
+pub async fn members(device: &Device, arguments: &Value) -> Result<Value> {
+    let members = room(device, arguments)?.members_no_sync(RoomMemberships::JOIN).await?;
+    Ok(json!({ "members": members.iter().map(|member| member.user_id()).collect::<Vec<_>>() }))
 }
 
 pub async fn send_text(device: &Device, arguments: &Value) -> Result<Value> {
