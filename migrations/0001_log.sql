@@ -211,6 +211,7 @@ create function commit_v1(
     out known_device bigint[], out known_key bytea[], out known_event_id text[]
 ) language plpgsql volatile
   set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+  set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -308,9 +309,9 @@ begin
     end if;
 
     -- The counter last. What follows needs positions and is bounded by the batch.
-    update counter set pos = pos + n_positions returning pos into last;
+    update counter set pos = pos + n_positions where only_row returning pos into last;
     first := last - n_positions + 1;
-    select s.generation into generation from server s;
+    select s.generation into generation from server s where s.only_row;
     base := first - 1;
 
     if n_events > 0 then
