@@ -4,7 +4,6 @@
 //! entry is older than the caller takes.
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -79,7 +78,13 @@ impl Keys {
 }
 
 pub(super) async fn read(conn: &mut sqlx::PgConnection, device: DeviceNr) -> storage::Result<KeyCounts> {
-    let mut one_time: BTreeMap<String, i64> = one_time_key::counts(conn, device).await?.into_iter().collect();
-    one_time.entry("signed_curve25519".to_owned()).or_insert(0);
-    Ok(KeyCounts { one_time, unused_fallback: one_time_key::unused_fallbacks(conn, device).await? })
+    let mut counts = KeyCounts::default();
+    counts.one_time.insert("signed_curve25519".to_owned(), 0);
+    for (algorithm, count) in one_time_key::counts(conn, device).await? {
+        match count {
+            Some(count) => drop(counts.one_time.insert(algorithm, count)),
+            None => counts.unused_fallback.push(algorithm),
+        }
+    }
+    Ok(counts)
 }

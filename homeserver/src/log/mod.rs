@@ -182,6 +182,11 @@ impl Log {
         self.0.follow.watermark()
     }
 
+    /// Whether there may be other nodes that do what this one does not hear of.
+    pub fn is_shared(&self) -> bool {
+        self.0.bell.is_shared()
+    }
+
     /// The log's generation: a failover or a restore starts a new one.
     pub fn generation(&self) -> i64 {
         self.0.follow.generation()

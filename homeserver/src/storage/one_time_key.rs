@@ -64,17 +64,12 @@ pub async fn put_fallback(conn: &mut PgConnection, device: DeviceNr, keys: &[New
     Ok(())
 }
 
-/// How many unclaimed keys a device has, by algorithm.
-pub async fn counts(conn: &mut PgConnection, device: DeviceNr) -> Result<Vec<(String, i64)>> {
-    let sql =
-        "select algorithm, count(*) from one_time_key where device = $1 and claimed_ts is null group by algorithm";
+/// How many unclaimed keys a device has, by algorithm; and, without a count, the algorithms for which it has a fallback key
+/// that nobody was given yet.
+pub async fn counts(conn: &mut PgConnection, device: DeviceNr) -> Result<Vec<(String, Option<i64>)>> {
+    let sql = "select algorithm, count(*) from one_time_key where device = $1 and claimed_ts is null group by algorithm
+               union all select algorithm, null from fallback_key where device = $1 and not used order by 1";
     Ok(sqlx::query_as(sql).bind(device).fetch_all(conn).await?)
-}
-
-/// The algorithms for which a device has a fallback key that nobody was given yet.
-pub async fn unused_fallbacks(conn: &mut PgConnection, device: DeviceNr) -> Result<Vec<String>> {
-    let sql = "select algorithm from fallback_key where device = $1 and not used order by algorithm";
-    Ok(sqlx::query_scalar(sql).bind(device).fetch_all(conn).await?)
 }
 
 /// Claims the oldest key for each (device, algorithm). Two claims at once never get the same key.

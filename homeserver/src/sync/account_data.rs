@@ -16,10 +16,10 @@ pub(super) struct Notes {
 }
 
 impl Sync {
-    /// What the reader wrote with `since < pos <= until`; from the beginning where `since` is 0: then push rules too that
+    /// What the reader wrote with `since < pos <= until`; from the beginning where there is no `since`: then push rules too that
     /// were never changed.
-    pub(super) async fn account_data(&self, reader: &Reader, since: Pos, until: Pos) -> Result<Notes> {
-        let initial = since == Pos(0);
+    pub(super) async fn account_data(&self, reader: &Reader, since: Option<Pos>, until: Pos) -> Result<Notes> {
+        let (since, initial) = (since.unwrap_or_default(), since.is_none());
         if !initial && !self.0.touched.account_data(reader.user, since) {
             return Ok(Notes::default());
         }

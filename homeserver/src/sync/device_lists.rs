@@ -2,9 +2,13 @@
 //!
 //! Source: client-server API, "Tracking the device list for a user", and "Extensions to /sync" of end-to-end encryption.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use crate::storage::{Membership, UserNr};
+use super::{
+    Sync,
+    scope::{Change, Moved},
+};
+use crate::storage::{self, EventNr, Membership, Pos, Result, UserNr};
 
 /// What may change the lists of one reader.
 #[derive(Debug, Default)]
@@ -32,6 +36,56 @@ pub(super) struct Transition {
 pub(super) struct DeviceLists {
     pub changed: Vec<UserNr>,
     pub left: Vec<UserNr>,
+}
+
+impl Sync {
+    /// What changed with `since < pos <= until`. `members`: the members that changed in rooms to which `reader` is joined,
+    /// each with the event before and the one after.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub(super) async fn device_lists(
+        &self,
+        reader: UserNr,
+        members: Vec<(UserNr, Option<EventNr>, EventNr)>,
+        moved: &[Moved],
+        since: Pos,
+        until: Pos,
+    ) -> Result<DeviceLists> {
+        let changed = match self.0.touched.device_changes(since, until) {
+            Some(changed) => changed,
+            None => storage::sync::device_changes(&self.0.pool, since, until).await?,
+        };
+        let mut causes = Causes { changed, ..Causes::default() };
+        if !members.is_empty() {
+            let numbers: Vec<EventNr> =
+                members.iter().flat_map(|(_, old, new)| old.iter().chain([new])).copied().collect();
+            let events = self.0.rooms.events(&numbers).await?;
+            let memberships: HashMap<EventNr, Option<Membership>> =
+                events.iter().map(|event| (event.nr, event.membership)).collect();
+            let of = |nr: EventNr| memberships.get(&nr).copied().flatten();
+            causes.members.extend(members.iter().filter_map(|(user, old, new)| {
+                Some(Transition { user: *user, before: old.and_then(of), after: of(*new)? })
+            }));
+        }
+        for change in moved {
+            let room = change.current.room;
+            match change.change {
+                Change::Joined => causes.in_joined.extend(self.0.rooms.joined_members(room).await?.iter()),
+                Change::Left { saw: true, .. } => {
+                    causes.in_left.extend(self.0.rooms.joined_members(room).await?.iter())
+                }
+                _ => {}
+            }
+        }
+        let candidates = causes.candidates(reader);
+        let sharing = if candidates.is_empty() {
+            Vec::new()
+        } else {
+            storage::sync::sharing_a_room(&self.0.pool, reader, &candidates).await?
+        };
+        Ok(causes.lists(reader, &sharing))
+    }
 }
 
 impl DeviceLists {

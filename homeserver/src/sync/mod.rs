@@ -3,7 +3,7 @@
 //! `poll` waits until there is something; `read` gathers it, a handful of queries whatever the number of rooms; each
 //! section of the answer has a file:
 //!
-//! - `scope`: which rooms it is about, and how the reader came to be in them
+//! - `scope`, `plan`: which rooms it is about, and how the reader came to be in them
 //! - `timeline`, `state`, `summary`, `ephemeral`, `typing`, `stripped`: the parts of a room
 //! - `account_data`, `to_device`, `device_lists`, `key_counts`: what belongs to the user or the device
 //! - `filter`, `filters`: what the client asked to see, and the filters it stored
@@ -22,6 +22,7 @@ mod filters;
 mod ignored;
 mod key_counts;
 mod lazy;
+mod plan;
 mod poll;
 mod read;
 mod scope;

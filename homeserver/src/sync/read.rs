@@ -8,31 +8,19 @@ use std::{
 use super::{
     Sync, Token, account_data,
     answer::{Answer, Part},
-    device_lists::{Causes, DeviceLists, Transition},
+    device_lists::DeviceLists,
     filter::LazyMembers,
+    plan::{Job, Wanted, from_the_beginning, jobs},
     poll::{News, Reader, StateAfter},
-    scope::{Change, Moved, Standing},
+    scope::{Change, Standing},
     state, summary,
     timeline::{Shape, Sieve, Span},
 };
 use crate::{
     log::Changes,
     rooms::{Room, StateKey, StateMap, StoredEvent, Timeline, visibility},
-    storage::{self, EventNr, FrameNr, Membership, Pos, Result, RoomNr, Sym, UserNr, member::OfUser, sync::Summary},
+    storage::{self, EventNr, FrameNr, Pos, Result, RoomNr, Sym, UserNr, member::OfUser, sync::Summary},
 };
-
-/// A room that may get a part in the answer.
-struct Job {
-    own: OfUser,
-    left: bool,
-    /// The reader came (back) after the last sync: the client begins the room anew.
-    newly: bool,
-    /// The whole state is wanted, not what changed of it.
-    full: bool,
-    span: Span,
-    /// The reader was joined for all of the span: they see everything.
-    sure: bool,
-}
 
 /// A job with its timeline and the states around it.
 struct Looked {
@@ -61,7 +49,7 @@ impl Sync {
             Some(_) => self.moved(reader.user, &standing, from).await?,
             None => from_the_beginning(&standing, reader),
         };
-        let mut notes = self.account_data(reader, from, until).await?;
+        let mut notes = self.account_data(reader, since.map(|token| token.pos), until).await?;
         let messages = self.to_device(reader.device, since.map_or(Pos(0), |token| token.to_device), until).await?;
         let typing = self.typing(&standing.memberships.joined, since.as_ref());
 
@@ -71,7 +59,7 @@ impl Sync {
             Some(_) => self.touched_rooms(reader.user, &standing, from).await?.into_iter().collect(),
         };
         touched.extend(notes.rooms.keys().chain(typing.rooms.keys()));
-        let mut jobs = jobs(reader, &standing, &moved, touched, from);
+        let mut jobs = jobs(reader, &standing, &moved, touched, since.map(|token| token.pos));
         let outside = |change| moved.iter().filter(move |m| m.change == change).map(|m| m.current);
         let (invited, knocked): (Vec<OfUser>, Vec<OfUser>) =
             (outside(Change::Invited).collect(), outside(Change::Knocked).collect());
@@ -88,7 +76,7 @@ impl Sync {
 
         let looked = self.look(reader, jobs, &rooms, &ignored, until).await?;
         let lists = match since {
-            Some(_) => self.device_lists(reader, &looked, &moved, from, until).await?,
+            Some(_) => self.device_lists(reader.user, others(reader.user, &looked), &moved, from, until).await?,
             None => DeviceLists::default(),
         };
         let receipts = self.wanted_receipts(reader, &looked, from, until).await?;
@@ -127,11 +115,11 @@ impl Sync {
         let (from, until) = (since.pos, standing.until);
         let moved = self.moved(reader.user, &standing, from).await?;
         let touched = self.touched_rooms(reader.user, &standing, from).await?.into_iter().collect();
-        let mut jobs = jobs(reader, &standing, &moved, touched, from);
+        let mut jobs = jobs(reader, &standing, &moved, touched, Some(from));
         let rooms = self.0.rooms.find_many(&jobs.iter().map(|job| job.own.room).collect::<Vec<_>>()).await?;
         jobs.retain(|job| rooms.contains_key(&job.own.room));
         let looked = self.look(reader, jobs, &rooms, &HashSet::new(), until).await?;
-        self.device_lists(reader, &looked, &moved, from, until).await
+        self.device_lists(reader.user, others(reader.user, &looked), &moved, from, until).await
     }
 
     /// The joined rooms in which something happened after `since`.
@@ -205,7 +193,7 @@ impl Sync {
 
     /// The frame of each job's room at the end of its span.
     async fn end_frames(&self, jobs: &[Job], raws: &[Timeline]) -> Result<Vec<FrameNr>> {
-        let without = jobs.iter().zip(raws).filter(|(job, raw)| raw.events.is_empty() && job.full);
+        let without = jobs.iter().zip(raws).filter(|(job, raw)| raw.events.is_empty() && job.state == Wanted::Whole);
         let points: Vec<(RoomNr, Pos)> = without.map(|(job, _)| (job.span.room, job.span.until)).collect();
         let found = if points.is_empty() { HashMap::new() } else { self.0.rooms.last_before(&points).await? };
         let last = |room| found.get(&room).map_or(FrameNr(0), |place| place.frame);
@@ -218,14 +206,14 @@ impl Sync {
 
     /// The frame that the client of each job knows, where the state has changed since.
     async fn known_frames(&self, jobs: &[Job], raws: &[Timeline], ends: &[FrameNr]) -> Result<Vec<Option<FrameNr>>> {
-        let asked = jobs.iter().zip(raws).filter(|(job, raw)| !job.full && !raw.events.is_empty());
+        let asked = jobs.iter().zip(raws).filter(|(job, raw)| job.state == Wanted::Changes && !raw.events.is_empty());
         let points: Vec<(RoomNr, Pos)> = asked.map(|(job, _)| (job.span.room, job.span.since)).collect();
         if points.is_empty() {
             return Ok(vec![None; jobs.len()]);
         }
         let found = self.0.rooms.last_before(&points).await?;
         let known = |((job, raw), end): ((&Job, &Timeline), &FrameNr)| {
-            let changes = !job.full && !raw.events.is_empty();
+            let changes = job.state == Wanted::Changes && !raw.events.is_empty();
             changes
                 .then(|| found.get(&job.span.room).map_or(FrameNr(0), |place| place.frame))
                 .filter(|known| known != end)
@@ -260,51 +248,6 @@ impl Sync {
         }
         let mut sights = self.0.rooms.sights(Some(user), &wanted).await?.into_iter();
         Ok(asks.into_iter().map(|ask| ask.and_then(|_| sights.next())).collect())
-    }
-
-    async fn device_lists(
-        &self,
-        reader: &Reader,
-        looked: &[Looked],
-        moved: &[Moved],
-        since: Pos,
-        until: Pos,
-    ) -> Result<DeviceLists> {
-        let changed = match self.0.touched.device_changes(since, until) {
-            Some(changed) => changed,
-            None => storage::sync::device_changes(&self.0.pool, since, until).await?,
-        };
-        let mut causes = Causes { changed, ..Causes::default() };
-        let members: Vec<_> =
-            looked.iter().flat_map(|l| &l.members).filter(|(user, ..)| *user != reader.user).copied().collect();
-        if !members.is_empty() {
-            let numbers: Vec<EventNr> =
-                members.iter().flat_map(|(_, old, new)| old.iter().chain([new])).copied().collect();
-            let events = self.0.rooms.events(&numbers).await?;
-            let memberships: HashMap<EventNr, Option<Membership>> =
-                events.iter().map(|event| (event.nr, event.membership)).collect();
-            let of = |nr: EventNr| memberships.get(&nr).copied().flatten();
-            causes.members.extend(members.iter().filter_map(|(user, old, new)| {
-                Some(Transition { user: *user, before: old.and_then(of), after: of(*new)? })
-            }));
-        }
-        for change in moved {
-            let room = change.current.room;
-            match change.change {
-                Change::Joined => causes.in_joined.extend(self.0.rooms.joined_members(room).await?.iter()),
-                Change::Left { saw: true, .. } => {
-                    causes.in_left.extend(self.0.rooms.joined_members(room).await?.iter())
-                }
-                _ => {}
-            }
-        }
-        let candidates = causes.candidates(reader.user);
-        let sharing = if candidates.is_empty() {
-            Vec::new()
-        } else {
-            storage::sync::sharing_a_room(&self.0.pool, reader.user, &candidates).await?
-        };
-        Ok(causes.lists(reader.user, &sharing))
     }
 
     async fn wanted_receipts(
@@ -355,7 +298,7 @@ impl Sync {
             let summary = summaries.get(&l.room.nr).map(|(summary, unnamed)| {
                 (Arc::clone(summary), unnamed.then(|| summary::heroes(summary, reader.user)))
             });
-            let always = l.job.newly || l.job.full && !l.job.left;
+            let always = l.job.newly || l.job.state == Wanted::Whole && !l.job.left;
             parts.push(Part {
                 room: l.room,
                 left: l.job.left,
@@ -395,7 +338,7 @@ impl Sync {
 
     /// Summaries of rooms that are new to the client, and of those whose members changed; with whether heroes are due.
     async fn wanted_summaries(&self, looked: &[Looked]) -> Result<HashMap<RoomNr, (Arc<Summary>, bool)>> {
-        let due = |l: &&Looked| !l.job.left && (l.job.full || !l.members.is_empty());
+        let due = |l: &&Looked| !l.job.left && (l.job.state == Wanted::Whole || !l.members.is_empty());
         let due: Vec<&Looked> = looked.iter().filter(due).collect();
         if due.is_empty() {
             return Ok(HashMap::new());
@@ -424,7 +367,7 @@ impl Looked {
     /// The state that the client needs besides the timeline.
     fn state(&self, reader: &Reader, heroes: Vec<UserNr>) -> BTreeMap<StateKey, EventNr> {
         let at_end = reader.state_after != StateAfter::No;
-        if self.job.full {
+        if self.job.state == Wanted::Whole {
             let state = if at_end { &self.end } else { &self.start };
             return match reader.filter.lazy_members {
                 LazyMembers::No => state.iter().map(|(key, nr)| (*key, *nr)).collect(),
@@ -441,6 +384,9 @@ impl Looked {
 
     /// The memberships of the timeline's senders that stand neither in `state` nor in the timeline.
     fn missing_senders(&self, reader: &Reader, state: &BTreeMap<StateKey, EventNr>) -> Vec<(UserNr, EventNr)> {
+        if self.job.state == Wanted::Nothing {
+            return Vec::new();
+        }
         let at_end = reader.state_after != StateAfter::No;
         let map = if at_end { &self.end } else { &self.start };
         let senders: BTreeSet<UserNr> = self.shape.shown.iter().map(|shown| shown.event.sender).collect();
@@ -457,55 +403,12 @@ impl Looked {
     }
 }
 
+/// The members that changed, the reader apart.
+fn others(reader: UserNr, looked: &[Looked]) -> Vec<(UserNr, Option<EventNr>, EventNr)> {
+    looked.iter().flat_map(|l| &l.members).filter(|(user, ..)| *user != reader).copied().collect()
+}
+
 fn member_changes(known: &StateMap, end: &StateMap) -> Vec<(UserNr, Option<EventNr>, EventNr)> {
     let members = state::changes(known, end).into_iter().filter(|(key, ..)| key.kind == Sym::MEMBER);
     members.map(|(key, old, new)| (key.key, old, new)).collect()
-}
-
-/// What a first sync tells of: everything.
-fn from_the_beginning(standing: &Standing, reader: &Reader) -> Vec<Moved> {
-    let moved = |own: &OfUser| {
-        let change = match own.membership {
-            Membership::Join => Change::Joined,
-            Membership::Invite => Change::Invited,
-            Membership::Knock => Change::Knocked,
-            Membership::Leave | Membership::Ban if reader.filter.include_leave => {
-                Change::Left { from_within: false, saw: true }
-            }
-            Membership::Leave | Membership::Ban => return None,
-        };
-        Some(Moved { current: *own, change })
-    };
-    standing.memberships.all.iter().filter(|own| !own.forgotten).filter_map(moved).collect()
-}
-
-fn jobs(reader: &Reader, standing: &Standing, moved: &[Moved], mut touched: BTreeSet<RoomNr>, since: Pos) -> Vec<Job> {
-    let until = standing.until;
-    let initial = since == Pos(0);
-    let mut jobs = Vec::with_capacity(moved.len() + touched.len());
-    for Moved { current: own, change } in moved {
-        let span = Span { room: own.room, since, until };
-        match change {
-            Change::Joined => {
-                touched.remove(&own.room);
-                let span = Span { since: Pos(0), ..span };
-                jobs.push(Job { own: *own, left: false, newly: !initial, full: true, span, sure: false });
-            }
-            Change::Stayed => drop(touched.insert(own.room)),
-            Change::Left { from_within, saw } if !own.forgotten => {
-                let span = Span { until: own.pos, ..span };
-                let full = *saw && (!from_within || reader.full_state);
-                jobs.push(Job { own: *own, left: true, newly: false, full, span, sure: false });
-            }
-            Change::Left { .. } | Change::Invited | Change::Knocked => {}
-        }
-    }
-    for room in touched {
-        let Some(own) = standing.memberships.of(room).filter(|own| own.membership == Membership::Join) else {
-            continue;
-        };
-        let span = Span { room, since, until };
-        jobs.push(Job { own: *own, left: false, newly: false, full: reader.full_state, span, sure: true });
-    }
-    jobs
 }
