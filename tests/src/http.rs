@@ -48,7 +48,7 @@ impl Server {
         let http = Client::builder()
             .no_proxy()
             .connect_timeout(Duration::from_secs(5))
-            .timeout(Duration::from_secs(120))
+            .timeout(Duration::from_secs(180))
             .build()
             .expect("an HTTP client");
         Self { base: base.to_owned(), http }

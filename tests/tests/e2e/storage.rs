@@ -66,10 +66,10 @@ async fn a_thousand_idle_long_polls_leave_the_database_alone() {
 
     let polls: Vec<_> = users
         .into_iter()
-        .map(|user| tokio::spawn(async move { (user.sync_with("timeout=60000").await, user) }))
+        .map(|user| tokio::spawn(async move { (user.sync_with("timeout=120000").await, user) }))
         .collect();
-    // Until all of them wait, and the statistics of what was before have been written.
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    // Until all of them wait. PostgreSQL's backends tell what they did before when they were idle for ten seconds.
+    tokio::time::sleep(Duration::from_secs(15)).await;
     let before = postgres.transactions().await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     let after = postgres.transactions().await;
