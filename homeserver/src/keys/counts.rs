@@ -4,7 +4,10 @@
 //! entry is older than the caller takes.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -18,15 +21,21 @@ use crate::{
     storage::{self, DeviceNr, one_time_key},
 };
 
-pub(super) struct Counts(Cache<DeviceNr, (Instant, Arc<KeyCounts>)>);
+pub(super) struct Counts {
+    cache: Cache<DeviceNr, (Instant, Arc<KeyCounts>)>,
+    /// Counts what was forgotten, so that nothing is kept that was read before.
+    forgotten: AtomicU64,
+}
 
 impl Counts {
     pub fn new() -> Self {
-        Self(Cache::builder().max_capacity(50_000).time_to_live(Duration::from_secs(3600)).build())
+        let cache = Cache::builder().max_capacity(50_000).time_to_live(Duration::from_secs(3600)).build();
+        Self { cache, forgotten: AtomicU64::new(0) }
     }
 
     fn forget(&self, device: DeviceNr) {
-        self.0.invalidate(&device);
+        self.forgotten.fetch_add(1, Ordering::AcqRel);
+        self.cache.invalidate(&device);
     }
 }
 
@@ -65,14 +74,17 @@ impl Keys {
     /// The database's own.
     pub async fn counts(&self, device: DeviceNr, max_age: Duration) -> storage::Result<Arc<KeyCounts>> {
         let now = Instant::now();
-        if let Some((at, counts)) = self.0.counts.0.get(&device)
+        if let Some((at, counts)) = self.0.counts.cache.get(&device)
             && now.duration_since(at) <= max_age
         {
             return Ok(counts);
         }
+        let forgotten = self.0.counts.forgotten.load(Ordering::Acquire);
         let mut conn = self.0.pool.acquire().await.map_err(storage::Error::from)?;
         let counts = Arc::new(read(&mut conn, device).await?);
-        self.0.counts.0.insert(device, (now, Arc::clone(&counts)));
+        if self.0.counts.forgotten.load(Ordering::Acquire) == forgotten {
+            self.0.counts.cache.insert(device, (now, Arc::clone(&counts)));
+        }
         Ok(counts)
     }
 }
