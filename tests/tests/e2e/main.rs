@@ -3,6 +3,7 @@
 //! **Invariant:** a test that measures, kills or loads asks for the machine alone (`turn::alone`).
 
 mod accounts;
+mod bad_input;
 mod e2ee;
 mod hmac;
 mod kill;
