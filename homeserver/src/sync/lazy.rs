@@ -20,7 +20,10 @@ const MEMBERS: usize = 4_000;
 
 /// The memory of all devices.
 #[derive(Clone)]
-pub(super) struct Told(Cache<DeviceNr, Arc<Device>>);
+pub(super) struct Told(Cache<Key, Arc<Device>>);
+
+/// A device, and which of its connections: 0 is `/sync`.
+type Key = (DeviceNr, u64);
 
 /// The memory of one device.
 #[derive(Default)]
@@ -39,13 +42,13 @@ impl Told {
         Self(Cache::builder().max_capacity(DEVICES).time_to_idle(idle).build())
     }
 
-    pub fn of(&self, device: DeviceNr) -> Arc<Device> {
-        self.0.get_with(device, Arc::default)
+    pub fn of(&self, device: DeviceNr, connection: u64) -> Arc<Device> {
+        self.0.get_with((device, connection), Arc::default)
     }
 
-    /// The device begins anew.
-    pub fn forget(&self, device: DeviceNr) {
-        self.0.invalidate(&device);
+    /// The connection begins anew.
+    pub fn forget(&self, device: DeviceNr, connection: u64) {
+        self.0.invalidate(&(device, connection));
     }
 }
 
@@ -82,16 +85,16 @@ mod tests {
     #[test]
     fn a_member_is_known_once_the_answer_was_received() {
         let (told, room, user) = (Told::new(), RoomNr(1), UserNr::default());
-        let device = told.of(DeviceNr(1));
+        let device = told.of(DeviceNr(1), 0);
         device.tell(room, [(user, EventNr(5))], Pos(10));
         assert!(!device.knows(room, user, EventNr(5), Pos(9)));
-        assert!(told.of(DeviceNr(1)).knows(room, user, EventNr(5), Pos(10)));
+        assert!(told.of(DeviceNr(1), 0).knows(room, user, EventNr(5), Pos(10)));
         assert!(!device.knows(room, user, EventNr(6), Pos(10)), "another membership event");
         assert!(
             !device.knows(RoomNr(2), user, EventNr(5), Pos(10))
-                && !told.of(DeviceNr(2)).knows(room, user, EventNr(5), Pos(10))
+                && !told.of(DeviceNr(2), 0).knows(room, user, EventNr(5), Pos(10))
         );
-        told.forget(DeviceNr(1));
-        assert!(!told.of(DeviceNr(1)).knows(room, user, EventNr(5), Pos(10)));
+        told.forget(DeviceNr(1), 0);
+        assert!(!told.of(DeviceNr(1), 0).knows(room, user, EventNr(5), Pos(10)));
     }
 }

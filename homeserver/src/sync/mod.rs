@@ -22,6 +22,7 @@ mod filters;
 mod ignored;
 mod key_counts;
 mod lazy;
+mod look;
 mod plan;
 mod poll;
 mod read;

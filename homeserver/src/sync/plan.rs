@@ -59,10 +59,10 @@ pub(super) fn jobs(
 ) -> Vec<Job> {
     let whole_if = |condition| if condition { Wanted::Whole } else { Wanted::Changes };
     let (since, initial) = (since.unwrap_or_default(), since.is_none());
-    let until = standing.until;
+    let (until, limit) = (standing.until, reader.filter.timeline.timeline_limit());
     let mut jobs = Vec::with_capacity(moved.len() + touched.len());
     for Moved { current: own, change } in moved {
-        let span = Span { room: own.room, since, until };
+        let span = Span { room: own.room, since, until, known: since, limit };
         match change {
             Change::Joined => {
                 touched.remove(&own.room);
@@ -82,7 +82,7 @@ pub(super) fn jobs(
         let Some(own) = standing.memberships.of(room).filter(|own| own.membership == Membership::Join) else {
             continue;
         };
-        let span = Span { room, since, until };
+        let span = Span { room, since, until, known: since, limit };
         let state = whole_if(reader.full_state);
         jobs.push(Job { own: *own, left: false, newly: false, state, span, sure: true });
     }

@@ -120,7 +120,7 @@ impl Sync {
             Some(text) => self.filter(requester.user, text).await?,
         };
         match since {
-            None => self.0.told.forget(requester.device),
+            None => self.0.told.forget(requester.device, 0),
             Some(token) => self.received(requester.device, token.to_device).await?,
         }
         let reader = Reader {

@@ -14,6 +14,10 @@ pub(super) struct Span {
     pub room: RoomNr,
     pub since: Pos,
     pub until: Pos,
+    /// The client knows the state as of here: `since`, or before it where the timeline begins anew.
+    pub known: Pos,
+    /// So many events at most.
+    pub limit: usize,
 }
 
 /// The section, with what the state beside it is derived from.
@@ -47,8 +51,8 @@ impl Sync {
         filter: &Section,
         ignored: &HashSet<UserNr>,
     ) -> Result<Vec<Timeline>> {
-        let limit = how_many(filter, ignored);
-        let tail = |span: &Span| Tail { room: span.room, since: span.since, limit };
+        let tail =
+            |span: &Span| Tail { room: span.room, since: span.since, limit: how_many(filter, ignored, span.limit) };
         if spans.iter().all(|span| span.until >= until) {
             let tails: Vec<Tail> = spans.iter().map(tail).collect();
             return self.0.rooms.timelines(&tails, until).await;
@@ -56,21 +60,21 @@ impl Sync {
         let (now, past): (Vec<&Span>, Vec<&Span>) = spans.iter().partition(|span| span.until >= until);
         let tails: Vec<Tail> = now.into_iter().map(tail).collect();
         let mut current = self.0.rooms.timelines(&tails, until).await?.into_iter();
-        let mut ended = self.ended(&past, limit).await?.into_iter();
+        let past: Vec<(Tail, Pos)> = past.into_iter().map(|span| (tail(span), span.until)).collect();
+        let mut ended = self.ended(&past).await?.into_iter();
         let next = |span: &Span| if span.until >= until { current.next() } else { ended.next() };
         Ok(spans.iter().map(next).map(Option::unwrap_or_default).collect())
     }
 
     /// The newest events of spans that end at different positions in the past.
-    async fn ended(&self, spans: &[&Span], limit: i64) -> Result<Vec<Timeline>> {
-        let asked: Vec<_> = spans.iter().map(|span| (span.room, span.since, span.until, limit + 1)).collect();
+    async fn ended(&self, tails: &[(Tail, Pos)]) -> Result<Vec<Timeline>> {
+        let asked: Vec<_> = tails.iter().map(|(t, until)| (t.room, t.since, *until, t.limit + 1)).collect();
         let rows = storage::sync::newest_until(&self.0.pool, &asked).await?;
         let numbers: Vec<_> = rows.iter().map(|(_, nr)| *nr).collect();
-        let mut timelines = vec![Timeline::default(); spans.len()];
-        let most = usize::try_from(limit).unwrap_or(0);
+        let mut timelines = vec![Timeline::default(); tails.len()];
         for ((i, _), event) in rows.iter().zip(self.0.rooms.events(&numbers).await?) {
-            let Some(timeline) = timelines.get_mut(*i) else { continue };
-            if timeline.events.len() < most {
+            let (Some(timeline), Some((tail, _))) = (timelines.get_mut(*i), tails.get(*i)) else { continue };
+            if timeline.events.len() < usize::try_from(tail.limit).unwrap_or(0) {
                 timeline.events.push(event);
             } else {
                 timeline.limited = true;
@@ -84,8 +88,8 @@ impl Sync {
 }
 
 /// How many events are read so that the filter finds enough.
-fn how_many(filter: &Section, ignored: &HashSet<UserNr>) -> i64 {
-    let limit = i64::try_from(filter.timeline_limit()).unwrap_or(0);
+fn how_many(filter: &Section, ignored: &HashSet<UserNr>, limit: usize) -> i64 {
+    let limit = i64::try_from(limit).unwrap_or(0);
     if filter.takes_nothing() {
         0
     } else if filter.takes_all() && ignored.is_empty() {
@@ -111,8 +115,8 @@ impl Sieve<'_> {
     }
 
     /// Makes the section of `raw`. `sight` is absent where the reader was joined all the time: they see everything.
-    pub fn shape(&self, raw: &Timeline, sight: Option<&Sight>, until: Pos) -> Shape {
-        let limit = self.filter.timeline_limit();
+    pub fn shape(&self, raw: &Timeline, sight: Option<&Sight>, span: Span) -> Shape {
+        let Span { until, limit, .. } = span;
         let mut limited = raw.limited;
         let mut shown: Vec<Shown> = Vec::with_capacity(raw.events.len().min(limit));
         for event in raw.events.iter().rev() {
@@ -183,7 +187,9 @@ mod tests {
             limited,
         };
         let sieve = Sieve { filter: &filter.timeline, ignored: &ignored, texts: &texts };
-        let shape = sieve.shape(&raw, None, Pos(99));
+        let limit = filter.timeline.timeline_limit();
+        let span = Span { room: RoomNr(1), since: Pos(0), until: Pos(99), known: Pos(0), limit };
+        let shape = sieve.shape(&raw, None, span);
         (shape.shown.iter().map(|s| s.event.nr.0).collect(), shape.limited, shape.prev_batch)
     }
 

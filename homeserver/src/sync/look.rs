@@ -1,0 +1,163 @@
+//! A look at rooms: their newest events, and the states around them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    Sync,
+    plan::{Job, Wanted},
+    poll::Reader,
+    state,
+    timeline::{Shape, Sieve, Span},
+};
+use crate::{
+    rooms::{Room, StateMap, Timeline, visibility},
+    storage::{EventNr, FrameNr, Pos, Result, RoomNr, Sym, UserNr},
+};
+
+/// A job with its timeline and the states around it.
+pub(super) struct Looked {
+    pub job: Job,
+    pub room: Arc<Room>,
+    pub shape: Shape,
+    pub start: StateMap,
+    pub end: StateMap,
+    pub end_frame: FrameNr,
+    /// The state that the client knows; `None` where the state did not change, or the whole of it is wanted.
+    pub known: Option<StateMap>,
+    /// Members that changed: user, event before, event after.
+    pub members: Vec<(UserNr, Option<EventNr>, EventNr)>,
+}
+
+impl Sync {
+    /// Reads the timelines of all jobs, and the states at their ends.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub(super) async fn look(
+        &self,
+        reader: &Reader,
+        jobs: Vec<Job>,
+        rooms: &HashMap<RoomNr, Arc<Room>>,
+        ignored: &HashSet<UserNr>,
+        until: Pos,
+    ) -> Result<Vec<Looked>> {
+        let filter = &reader.filter.timeline;
+        let spans: Vec<Span> = jobs.iter().map(|job| job.span).collect();
+        let raws = self.newest(&spans, until, filter, ignored).await?;
+        let ends = self.end_frames(&jobs, &raws).await?;
+        let known = self.known_frames(&jobs, &raws, &ends).await?;
+
+        // All states at once: ends, what clients know, and what lies between where the timeline may begin.
+        let starts = raws.iter().flat_map(|raw| raw.events.iter().map(|event| event.frame));
+        let mut wanted: Vec<FrameNr> =
+            ends.iter().copied().chain(known.iter().flatten().copied()).chain(starts).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let states: HashMap<FrameNr, StateMap> =
+            self.0.rooms.state_many(&wanted).await?.iter().map(|frame| (frame.nr, frame.state.clone())).collect();
+        let state = |frame: FrameNr| states.get(&frame).cloned().unwrap_or_default();
+
+        let sights = self.sights(reader.user, &jobs, &raws, &ends, &state).await?;
+        let texts = if filter.takes_all() {
+            HashMap::new()
+        } else {
+            let mut symbols: Vec<Sym> =
+                raws.iter().flat_map(|raw| raw.events.iter().flat_map(|event| [event.kind, event.sender])).collect();
+            symbols.sort_unstable();
+            symbols.dedup();
+            self.0.rooms.interner().texts(&symbols).await?
+        };
+        let sieve = Sieve { filter, ignored, texts: &texts };
+
+        let mut looked = Vec::with_capacity(jobs.len());
+        for ((((job, raw), end_frame), known), sight) in jobs.into_iter().zip(raws).zip(ends).zip(known).zip(sights) {
+            let Some(room) = rooms.get(&job.own.room) else { continue };
+            let mut shape = if filter.takes_room(&room.id) {
+                sieve.shape(&raw, sight.as_ref(), job.span)
+            } else {
+                sieve.shape(&Timeline::default(), None, job.span)
+            };
+            // The client may hold an older part of the timeline that does not meet this one.
+            shape.limited |= job.newly;
+            let end = state(end_frame);
+            let start = match shape.shown.first() {
+                Some(first) => state::before(&first.event, &state(first.event.frame)),
+                None => end.clone(),
+            };
+            let known = known.map(state);
+            let members = known.as_ref().map_or_else(Vec::new, |known| member_changes(known, &end));
+            looked.push(Looked { room: Arc::clone(room), job, shape, start, end, end_frame, known, members });
+        }
+        Ok(looked)
+    }
+
+    /// The frame of each job's room at the end of its span.
+    async fn end_frames(&self, jobs: &[Job], raws: &[Timeline]) -> Result<Vec<FrameNr>> {
+        let unknown =
+            |(job, raw): &(&Job, &Timeline)| raw.events.is_empty() && (job.state == Wanted::Whole || raw.limited);
+        let without = jobs.iter().zip(raws).filter(unknown);
+        let points: Vec<(RoomNr, Pos)> = without.map(|(job, _)| (job.span.room, job.span.until)).collect();
+        let found = if points.is_empty() { HashMap::new() } else { self.0.rooms.last_before(&points).await? };
+        let last = |room| found.get(&room).map_or(FrameNr(0), |place| place.frame);
+        Ok(jobs
+            .iter()
+            .zip(raws)
+            .map(|(job, raw)| raw.events.last().map_or_else(|| last(job.span.room), |e| e.frame))
+            .collect())
+    }
+
+    /// The frame that the client of each job knows, where the state has changed since.
+    async fn known_frames(&self, jobs: &[Job], raws: &[Timeline], ends: &[FrameNr]) -> Result<Vec<Option<FrameNr>>> {
+        let may_differ =
+            |job: &Job, raw: &Timeline| job.state == Wanted::Changes && (!raw.events.is_empty() || raw.limited);
+        let asked = jobs.iter().zip(raws).filter(|(job, raw)| may_differ(job, raw));
+        let points: Vec<(RoomNr, Pos)> = asked.map(|(job, _)| (job.span.room, job.span.known)).collect();
+        if points.is_empty() {
+            return Ok(vec![None; jobs.len()]);
+        }
+        let found = self.0.rooms.last_before(&points).await?;
+        let known = |((job, raw), end): ((&Job, &Timeline), &FrameNr)| {
+            may_differ(job, raw)
+                .then(|| found.get(&job.span.room).map_or(FrameNr(0), |place| place.frame))
+                .filter(|known| known != end)
+        };
+        Ok(jobs.iter().zip(raws).zip(ends).map(known).collect())
+    }
+
+    /// What the reader may see of each room; `None` where they see all of its timeline.
+    async fn sights(
+        &self,
+        user: UserNr,
+        jobs: &[Job],
+        raws: &[Timeline],
+        ends: &[FrameNr],
+        state: &impl Fn(FrameNr) -> StateMap,
+    ) -> Result<Vec<Option<visibility::Sight>>> {
+        let asks: Vec<Option<visibility::Ask>> = jobs
+            .iter()
+            .zip(raws)
+            .zip(ends)
+            .map(|((job, raw), end)| {
+                let oldest = raw.events.first()?;
+                // Whoever is in the room and came before its oldest event sees it all.
+                let inside = !job.left && oldest.pos.is_some_and(|pos| job.own.pos < pos);
+                (!job.sure && !inside)
+                    .then(|| visibility::Ask { state: state(*end), oldest: oldest.ord.unwrap_or(i64::MIN) })
+            })
+            .collect();
+        let wanted: Vec<visibility::Ask> = asks.iter().flatten().cloned().collect();
+        if wanted.is_empty() {
+            return Ok(vec![None; jobs.len()]);
+        }
+        let mut sights = self.0.rooms.sights(Some(user), &wanted).await?.into_iter();
+        Ok(asks.into_iter().map(|ask| ask.and_then(|_| sights.next())).collect())
+    }
+}
+
+fn member_changes(known: &StateMap, end: &StateMap) -> Vec<(UserNr, Option<EventNr>, EventNr)> {
+    let members = state::changes(known, end).into_iter().filter(|(key, ..)| key.kind == Sym::MEMBER);
+    members.map(|(key, old, new)| (key.key, old, new)).collect()
+}
