@@ -110,16 +110,20 @@ pub(super) async fn fresh(log: &Log) -> storage::Result<()> {
     if recent(state.looked_ms.load(Ordering::Acquire)) {
         return Ok(());
     }
-    let mut looked = state.looked.lock().await;
-    // Whoever held the lock has just looked.
-    if recent(state.looked_ms.load(Ordering::Acquire)) {
-        return Ok(());
-    }
-    let start = Instant::now();
-    read_missed(log).await?;
-    *looked = start;
-    state.looked_ms.store(state.millis(start), Ordering::Release);
-    Ok(())
+    // Boxed: what a query needs would take room in every waiting request.
+    Box::pin(async {
+        let mut looked = state.looked.lock().await;
+        // Whoever held the lock has just looked.
+        if recent(state.looked_ms.load(Ordering::Acquire)) {
+            return Ok(());
+        }
+        let start = Instant::now();
+        read_missed(log).await?;
+        *looked = start;
+        state.looked_ms.store(state.millis(start), Ordering::Release);
+        Ok(())
+    })
+    .await
 }
 
 pub(super) async fn catch_up(log: &Log) -> storage::Result<()> {

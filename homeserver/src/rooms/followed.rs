@@ -55,6 +55,14 @@ where
         if let Some(value) = self.cache.get(&key) {
             return Ok(value);
         }
+        // Boxed: what a query needs would take room in every waiting request.
+        Box::pin(self.load(key, load)).await
+    }
+
+    async fn load<E, F>(&self, key: K, load: impl Fn() -> F) -> Result<V, E>
+    where
+        F: Future<Output = Result<V, E>>,
+    {
         let registration = self.register(key);
         let _turn = registration.load.gate.lock().await;
         if let Some(value) = self.cache.get(&key) {

@@ -7,13 +7,13 @@ use std::sync::{
 
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 
-use super::{LoginError, Password, Requester, Token, Users, names};
+use super::{LoginError, Password, Requester, Token, Users, cache::Ticket, names};
 use crate::{
     clock::now_ms,
     storage::{
         self,
         account::Account,
-        token::{Issue, Opened},
+        token::{Hash, Issue, Opened},
     },
 };
 
@@ -112,24 +112,27 @@ impl Users {
         let hash = token.hash();
         let session = match self.0.tokens.get(&hash) {
             Ok(session) => session,
-            Err(ticket) => {
-                let opened = storage::token::find(&self.0.pool, &hash).await?.ok_or(AuthError::Unknown)?;
-                if let Some(old) = &opened.replaces {
-                    storage::token::confirm(&self.0.pool, old).await?;
-                    // Nodes may still know the access token that this one replaces. The next read comes in.
-                    if let Err(error) = self.tell_nodes(opened.usr).await {
-                        tracing::warn!(%error, "can't tell the other nodes of a refreshed token");
-                    }
-                }
-                let session = Arc::new(self.session(opened)?);
-                self.0.tokens.insert(ticket, hash, &session);
-                session
-            }
+            // Boxed: what a query needs would take room in every waiting request.
+            Err(ticket) => Box::pin(self.read_session(hash, ticket)).await?,
         };
         match session.expires_ts {
             Some(expires_ts) if expires_ts <= now_ms() => Err(AuthError::Expired),
             _ => Ok(session),
         }
+    }
+
+    async fn read_session(&self, hash: Hash, ticket: Ticket) -> Result<Arc<Session>, AuthError> {
+        let opened = storage::token::find(&self.0.pool, &hash).await?.ok_or(AuthError::Unknown)?;
+        if let Some(old) = &opened.replaces {
+            storage::token::confirm(&self.0.pool, old).await?;
+            // Nodes may still know the access token that this one replaces. The next read comes in.
+            if let Err(error) = self.tell_nodes(opened.usr).await {
+                tracing::warn!(%error, "can't tell the other nodes of a refreshed token");
+            }
+        }
+        let session = Arc::new(self.session(opened)?);
+        self.0.tokens.insert(ticket, hash, &session);
+        Ok(session)
     }
 
     fn session(&self, opened: Opened) -> storage::Result<Session> {
