@@ -51,7 +51,8 @@ impl Node {
     pub fn start(name: &str, server_name: &str, database: &str, nats: Option<&str>, more: &str) -> Self {
         let port = port::free();
         let data = scratch::dir(name);
-        let config = scratch::path(name).with_extension("toml");
+        // The number comes last: two clusters at once both have a `node1`.
+        let config = scratch::path(&format!("{name}.toml"));
         let nats = nats.map_or_else(String::new, |url| format!("[nats]\nurl = \"{url}\"\n"));
         let text = format!(
             "server_name = \"{server_name}\"\ndata_dir = \"{}\"\n[http]\nlisten = [\"127.0.0.1:{port}\"]\n\

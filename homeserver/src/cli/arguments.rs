@@ -33,9 +33,8 @@ pub(super) enum Command {
     Config(ConfigCommand),
     /// List every route of the server
     Routes {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        place: Place,
     },
 }
 

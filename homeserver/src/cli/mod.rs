@@ -33,7 +33,7 @@ pub fn main<E: std::fmt::Display>(serve: Serve<E>) -> ExitCode {
         Command::User(command) => user::run(command),
         Command::Token(command) => token::run(command),
         Command::Config(command) => config::run(command),
-        Command::Routes { json } => routes::run(json),
+        Command::Routes { place } => routes::run(place.json),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
