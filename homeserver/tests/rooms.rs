@@ -1,9 +1,6 @@
 //! Rooms against a real PostgreSQL: writing from one node, and from two that share a database.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use roost::{
     bell::Bell,
@@ -225,72 +222,4 @@ async fn memberships_follow_the_rules_of_the_room() {
     node.rooms.leave(&b, &room, None).await.expect("left already");
     assert!(node.rooms.forget(&b, &room).await.expect("forgotten"));
     assert!(node.rooms.memberships(bob.user).await.expect("read").all.iter().any(|m| m.forgotten));
-}
-
-/// Prints how fast events are written: `cargo test --release --test rooms -- --ignored --nocapture speed`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn speed() {
-    let bench = Bench::new().await;
-    let node = bench.node().await;
-    let alice = node.user("alice").await;
-    let begun = Instant::now();
-    let one = node.public_room(&alice).await;
-    println!("create: {:?}", begun.elapsed());
-    let mut rooms = Vec::new();
-    for _ in 0..32 {
-        rooms.push(node.public_room(&alice).await);
-    }
-    println!("32 more: {:?}", begun.elapsed());
-    let begun = Instant::now();
-    let joins = (0..8).map(|n| {
-        let (node, one) = (&node, &one);
-        async move {
-            for i in 0..100 {
-                let user = node.user(&format!("joiner{n}-{i}")).await;
-                node.join(&user, one).await.expect("joined");
-            }
-        }
-    });
-    futures::future::join_all(joins).await;
-    println!("joins, 8 at once: {:.0}/s", 800.0 / begun.elapsed().as_secs_f64());
-    for (name, targets) in [("32 rooms", rooms.clone()), ("one room", vec![one.clone(); 32])] {
-        let mut users = Vec::new();
-        for (n, room) in targets.iter().enumerate() {
-            let user = node.user(&format!("sender{n}")).await;
-            node.join(&user, room).await.expect("joined");
-            users.push((user, room.clone()));
-        }
-        let (begun, cpu) = (Instant::now(), cpu());
-        let mut tasks = tokio::task::JoinSet::new();
-        for (n, (user, room)) in users.into_iter().enumerate() {
-            let node = node.clone();
-            tasks.spawn(async move {
-                let mut times = Vec::new();
-                let begun = Instant::now();
-                for i in 0.. {
-                    let at = Instant::now();
-                    node.say(&user, &room, &format!("{n}-{i}")).await.expect("sent");
-                    times.push(at.elapsed());
-                    if begun.elapsed() > Duration::from_secs(8) {
-                        break;
-                    }
-                }
-                times
-            });
-        }
-        let mut times: Vec<Duration> = tasks.join_all().await.into_iter().flatten().collect();
-        let (took, used) = (begun.elapsed().as_secs_f64(), self::cpu() - cpu);
-        times.sort();
-        let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-        let each = used / times.len() as f64 * 1e6;
-        println!("{name}: {:.0}/s, p50 {p50:?}, p99 {p99:?}, {each:.0} us of CPU each", times.len() as f64 / took);
-    }
-}
-
-/// Seconds of CPU that this process has used.
-fn cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("stat");
-    let fields: Vec<&str> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
-    (fields[11].parse::<f64>().expect("utime") + fields[12].parse::<f64>().expect("stime")) / 100.0
 }

@@ -119,13 +119,6 @@ impl Server {
         self.register(&localpart).await
     }
 
-    /// A fresh user without a password: one of thousands, each of which would cost a hash.
-    pub async fn one_of_many(&self) -> User {
-        let ask = json!({ "username": scratch::name("u"), "auth": { "type": "m.login.dummy" } });
-        let made = self.call("POST", "register", None, Some(&ask)).await.ok();
-        User::from_login(self.clone(), &made, "")
-    }
-
     /// Registers exactly `localpart` (registration is open).
     pub async fn register(&self, localpart: &str) -> User {
         let password = format!("correct horse {localpart}");

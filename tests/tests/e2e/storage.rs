@@ -25,7 +25,7 @@ async fn ten_thousand_joins_cost_less_than_20_megabytes() {
     let (node, postgres) = node(&[]).await;
     let server = node.server();
     let begin = std::time::Instant::now();
-    let users: Vec<_> = stream::iter(0..JOINS).map(|_| server.one_of_many()).buffer_unordered(16).collect().await;
+    let users: Vec<_> = stream::iter(0..JOINS).map(|_| server.user("u")).buffer_unordered(16).collect().await;
     println!("{JOINS} registrations in {:.1?}", begin.elapsed());
     let owner = &users[0];
 
@@ -55,7 +55,7 @@ async fn a_thousand_idle_long_polls_leave_the_database_alone() {
     let server = node.server();
     let owner = server.user("owner").await;
     let room = owner.public_room("a quiet room").await;
-    let users: Vec<_> = stream::iter(0..POLLS).map(|_| server.one_of_many()).buffer_unordered(16).collect().await;
+    let users: Vec<_> = stream::iter(0..POLLS).map(|_| server.user("u")).buffer_unordered(16).collect().await;
     stream::iter(&users).for_each_concurrent(16, |user| user.join(&room)).await;
     stream::iter(&users)
         .for_each_concurrent(16, |user| async {
