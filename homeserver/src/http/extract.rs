@@ -99,8 +99,9 @@ fn json_error(error: &serde_json::Error) -> ApiError {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let text = check(bytes)?;
-    // The whole text first: a wrong type early must not hide that the rest is no JSON at all.
-    let _whole: serde::de::IgnoredAny = serde_json::from_str(text).map_err(|e| json_error(&e))?;
+    // The whole text first: a wrong type early must not hide that the rest is no JSON at all, lone surrogates included,
+    // which only those who build the strings notice.
+    let _whole: serde_json::Value = serde_json::from_str(text).map_err(|e| json_error(&e))?;
     if text.contains("\\u0000") {
         return Err(ApiError::bad_json("The request's body holds the character U+0000, which is not allowed here."));
     }

@@ -6,9 +6,9 @@ use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     http::{ApiError, Json, Path, RawObject, Routes},
-    rooms::Rooms,
+    rooms::{Rooms, receipts::FULLY_READ},
     storage::RoomNr,
-    users::{AccountData, AccountDataError, GLOBAL, Requester},
+    users::{AccountData, AccountDataError, GLOBAL, PUSH_RULES, PushRules, Requester},
 };
 
 pub(super) fn routes() -> Routes {
@@ -23,10 +23,16 @@ pub(super) fn routes() -> Routes {
 
 async fn get(
     State(account_data): State<AccountData>,
+    State(push_rules): State<PushRules>,
     requester: Requester,
     Path((user_id, kind)): Path<(OwnedUserId, String)>,
 ) -> Result<Json<Box<RawValue>>, ApiError> {
     own(&requester, &user_id)?;
+    if kind == PUSH_RULES {
+        // Everybody has the predefined ones, stored or not.
+        let json = push_rules.content(requester.user, requester.user_id.as_str()).await?;
+        return RawValue::from_string(json).map(Json).map_err(ApiError::internal);
+    }
     read(&account_data, &requester, GLOBAL, &kind).await
 }
 
@@ -95,7 +101,7 @@ async fn write(
     kind: &str,
     content: RawObject,
 ) -> Result<Json<Value>, ApiError> {
-    if matches!(kind, "m.fully_read" | "m.push_rules") {
+    if matches!(kind, FULLY_READ | PUSH_RULES) {
         let message = format!("`{kind}` is kept by the server and has requests of its own.");
         return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "M_BAD_JSON", message));
     }

@@ -155,7 +155,8 @@ async fn paths_that_name_nothing_are_refused() {
                 let path = scene.path(route, Some((at, value)));
                 let reply = scene.call(route, &path, Some(&scene.user.token), Some(b"{}".to_vec())).await;
                 check(&reply, value);
-                if value == "%00" || value == "%FF" {
+                // The key's id is no more than a hint, and not read.
+                if (value == "%00" || value == "%FF") && !route.path.starts_with("/_matrix/key/") {
                     assert!(reply.status >= 400, "{value}: {}: {}", reply.asked, reply.text());
                 }
             }
