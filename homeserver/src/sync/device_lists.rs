@@ -96,8 +96,14 @@ impl DeviceLists {
 
 impl Causes {
     fn arrived(&self) -> impl Iterator<Item = UserNr> {
-        let present = |m| matches!(m, Membership::Join | Membership::Invite);
-        self.members.iter().filter(move |t| present(t.after) && !t.before.is_some_and(present)).map(|t| t.user)
+        // Both when invited, so that keys are there for the first message, and when joining: what changed in between was
+        // told to nobody, because an invitation shares no room yet.
+        let came = |t: &&Transition| match t.after {
+            Membership::Join => t.before != Some(Membership::Join),
+            Membership::Invite => !matches!(t.before, Some(Membership::Join | Membership::Invite)),
+            _ => false,
+        };
+        self.members.iter().filter(came).map(|t| t.user)
     }
 
     fn departed(&self) -> impl Iterator<Item = UserNr> {
@@ -157,7 +163,8 @@ mod tests {
     fn who_joins_or_is_invited_is_new_and_who_changes_a_name_is_not() {
         assert_eq!(went(A, None, Join).lists(ME, &[]), lists(&[A], &[]));
         assert_eq!(went(A, Some(Leave), Invite).lists(ME, &[]), lists(&[A], &[]));
-        assert_eq!(went(A, Some(Invite), Join).lists(ME, &[]), lists(&[], &[]));
+        assert_eq!(went(A, Some(Invite), Join).lists(ME, &[]), lists(&[A], &[]));
+        assert_eq!(went(A, Some(Invite), Invite).lists(ME, &[]), lists(&[], &[]));
         assert_eq!(went(A, Some(Join), Join).lists(ME, &[]), lists(&[], &[]));
     }
 
