@@ -10,7 +10,7 @@ use roost::{
     users::Requester,
 };
 use roost_spec::{room_version::RoomVersion, signature::Signer};
-use roost_tests::postgres::Postgres;
+use roost_tests::{nats::Nats, postgres::Postgres};
 use ruma::{OwnedRoomId, RoomOrAliasId, UserId};
 use serde_json::value::RawValue;
 use sqlx::{PgPool, postgres::PgConnectOptions};
@@ -36,12 +36,14 @@ impl Bench {
         Self { _postgres: postgres, pool, connect }
     }
 
-    async fn node(&self) -> Node {
+    async fn node(&self, bell: Bell) -> Node {
         let caches = Caches::new();
+        // A pool for each, as each keeps a connection to listen on.
+        let pool = storage::pool(self.connect.clone(), 4);
         let log = Log::start(Options {
-            pool: self.pool.clone(),
+            pool: pool.clone(),
             connect: self.connect.clone(),
-            bell: Bell::alone(),
+            bell,
             caches: caches.followers(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -49,8 +51,8 @@ impl Bench {
         .await
         .expect("log");
         let rooms = Rooms::new(rooms::Options {
-            pool: self.pool.clone(),
-            interner: Interner::new(self.pool.clone()),
+            pool: pool.clone(),
+            interner: Interner::new(pool),
             log: log.clone(),
             signer: Signer::new("localhost", "ed25519:1", &[7; 32]),
             server_name: "localhost".try_into().expect("name"),
@@ -107,7 +109,7 @@ impl Node {
 #[tokio::test(flavor = "multi_thread")]
 async fn rooms_of_every_version_are_created_joined_and_written() {
     let bench = Bench::new().await;
-    let node = bench.node().await;
+    let node = bench.node(Bell::alone()).await;
     let (alice, bob) = (node.user("alice").await, node.user("bob").await);
     for version in RoomVersion::ALL {
         let wish = NewRoom {
@@ -124,7 +126,7 @@ async fn rooms_of_every_version_are_created_joined_and_written() {
         let said = node.say(&bob, &room, "1").await.expect("sent");
         assert_eq!(node.say(&bob, &room, "1").await.expect("known"), said);
         // A node that knows nothing reads it back and builds on it.
-        let other = bench.node().await;
+        let other = bench.node(Bell::alone()).await;
         assert_eq!(other.say(&bob, &room, "1").await.expect("known to the database"), said);
         let event = <&ruma::EventId>::try_from(&*said).expect("an event ID");
         other.rooms.redact(&alice, &room, event, "r", Default::default()).await.expect("redacted");
@@ -139,7 +141,9 @@ async fn rooms_of_every_version_are_created_joined_and_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_write_one_room_and_every_acknowledged_event_is_there_once() {
     let bench = Bench::new().await;
-    let nodes = [bench.node().await, bench.node().await];
+    let nats = Nats::start().await;
+    let bell = async || Bell::nats(&nats.url(), "localhost").await.expect("bell");
+    let nodes = [bench.node(bell().await).await, bench.node(bell().await).await];
     let alice = nodes[0].user("alice").await;
     let room = nodes[0].public_room(&alice).await;
     let mut tasks = tokio::task::JoinSet::new();
@@ -195,7 +199,7 @@ async fn two_nodes_write_one_room_and_every_acknowledged_event_is_there_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn memberships_follow_the_rules_of_the_room() {
     let bench = Bench::new().await;
-    let node = bench.node().await;
+    let node = bench.node(Bell::alone()).await;
     let (alice, bob, eve) = (node.user("alice").await, node.user("bob").await, node.user("eve").await);
     let (a, b): (Author, Author) = ((&alice).into(), (&bob).into());
     let club = node.public_room(&alice).await;
