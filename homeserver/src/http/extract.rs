@@ -101,7 +101,11 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let text = check(bytes)?;
     // The whole text first: a wrong type early must not hide that the rest is no JSON at all, lone surrogates included,
     // which only those who build the strings notice.
-    let _whole: serde_json::Value = serde_json::from_str(text).map_err(|e| json_error(&e))?;
+    let whole: serde_json::Value = serde_json::from_str(text).map_err(|e| json_error(&e))?;
+    if !whole.is_object() {
+        // A list would pass for a struct's fields in their order.
+        return Err(ApiError::bad_json("The request's body must be a JSON object."));
+    }
     if text.contains("\\u0000") {
         return Err(ApiError::bad_json("The request's body holds the character U+0000, which is not allowed here."));
     }

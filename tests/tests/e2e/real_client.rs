@@ -310,6 +310,8 @@ async fn two_users_on_four_devices_chat_encrypted() {
     late.driver.ask("join", json!({ "room": room })).await;
     for client in [&mut phone, &mut bobs] {
         client.meets(&room, &late).await;
+        // Her keys may have been uploaded after she joined.
+        client.knows(&late).await;
         client.knows(&tablet).await;
     }
     for client in [&phone, &bobs] {
