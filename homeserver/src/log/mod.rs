@@ -158,7 +158,12 @@ impl Log {
     pub async fn write(&self, writes: Writes) -> Result<Pos, Error> {
         let (answer, pending) = oneshot::channel();
         self.enqueue(committer::Job::Writes { writes, answer })?;
-        Pending(pending).outcome().await
+        let pos = Pending(pending).outcome().await?;
+        // Whoever wrote here finds it here: another node's slice before it may still be on its way.
+        if let Err(error) = self.reach(pos).await {
+            tracing::warn!(%error, "committed, and not seen by this node yet");
+        }
+        Ok(pos)
     }
 
     fn enqueue(&self, job: committer::Job) -> Result<(), Error> {
