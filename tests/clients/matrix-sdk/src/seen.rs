@@ -49,7 +49,8 @@ impl Seen {
         let joined = response.rooms.joined.iter().map(|(room, update)| (room, &update.timeline));
         for (room_id, timeline) in joined.chain(left) {
             let Some(room) = client.get_room(room_id) else { continue };
-            if timeline.limited {
+            // A room seen for the first time is read from here on; what was before is asked for with `timeline`.
+            if timeline.limited && self.knows(room_id.as_str()) {
                 for event in self.gap(&room, timeline).await?.iter().rev() {
                     self.note(&room, event)?;
                 }
@@ -101,6 +102,11 @@ impl Seen {
             inner.events.insert(id, saw.clone());
         }
         Ok(Some(saw))
+    }
+
+    /// Whether anything of this room was seen before.
+    fn knows(&self, room: &str) -> bool {
+        self.lock().events.values().any(|saw| saw["room"] == room)
     }
 
     /// The events between the last seen one and a limited timeline, newest first.
