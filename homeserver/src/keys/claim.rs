@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::Keys;
 use crate::{
     clock::now_ms,
-    storage::{self, DeviceNr, device_key, one_time_key},
+    storage::{self, DeviceNr, device, one_time_key},
 };
 
 /// The algorithm wanted, by user and device.
@@ -36,7 +36,7 @@ impl Keys {
 
         let mut places: HashMap<DeviceNr, (OwnedUserId, OwnedDeviceId)> = HashMap::new();
         let mut asked: Vec<(DeviceNr, &str)> = Vec::new();
-        for (user, device_id, nr) in device_key::devices_of(&self.0.pool, &numbers).await? {
+        for (user, device_id, nr) in device::of_users(&self.0.pool, &numbers).await? {
             let Some(user_id) = names.get(&user) else { continue };
             let Some((user_id, devices)) = wanted.get_key_value(*user_id) else { continue };
             let Some((device_id, algorithm)) = devices.get_key_value(<&ruma::DeviceId>::from(device_id.as_str()))

@@ -14,7 +14,7 @@ use crate::{
     storage::{
         self, DeviceNr, UserNr,
         commit::{ToDeviceWrite, TxnKey},
-        device_key,
+        device,
     },
     users::Requester,
 };
@@ -51,7 +51,7 @@ impl Keys {
         let users = self.local_numbers(messages.keys().map(AsRef::as_ref)).await?;
         let numbers: Vec<UserNr> = users.iter().map(|u| u.0).collect();
         let mut devices: HashMap<UserNr, Vec<(String, DeviceNr)>> = HashMap::new();
-        for (user, device_id, nr) in device_key::devices_of(&self.0.pool, &numbers).await? {
+        for (user, device_id, nr) in device::of_users(&self.0.pool, &numbers).await? {
             devices.entry(user).or_default().push((device_id, nr));
         }
         let envelope = envelope(sender, kind);

@@ -85,7 +85,8 @@ impl Keys {
             if good.iter().any(|s| s.user == requester.user) {
                 self.announce(requester.user).await?;
             }
-            // A signature over somebody else's key is for the signer's own devices alone.
+            // Only the signer's devices are shown a signature over somebody else's key, and only they are woken. Others who
+            // share a room with that user fetch the same keys once more with their next sync: rare, and harmless.
             let mut others: Vec<UserNr> = good.iter().map(|s| s.user).filter(|u| *u != requester.user).collect();
             others.sort_unstable();
             others.dedup();

@@ -48,11 +48,6 @@ pub async fn of_users(pool: &PgPool, users: &[UserNr]) -> Result<Vec<DeviceKey>>
     Ok(sqlx::query_as(sql).bind(users).fetch_all(pool).await?)
 }
 
-/// Numbers of all devices of `users`.
-pub async fn devices_of(pool: &PgPool, users: &[UserNr]) -> Result<Vec<(UserNr, String, DeviceNr)>> {
-    Ok(sqlx::query_as("select usr, device_id, nr from device where usr = any($1)").bind(users).fetch_all(pool).await?)
-}
-
 /// Drops what belongs to deleted devices of `user`: keys, one-time keys, signatures of and over them, queued messages.
 pub async fn purge(conn: &mut PgConnection, user: UserNr, devices: &[(DeviceNr, String)]) -> Result<()> {
     let numbers: Vec<DeviceNr> = devices.iter().map(|d| d.0).collect();

@@ -16,12 +16,6 @@ pub async fn get(pool: &PgPool, usr: UserNr) -> Result<Vec<(String, String)>> {
     Ok(sqlx::query_as(sql).bind(usr).fetch_all(pool).await?)
 }
 
-/// One field of many users.
-pub async fn field_of(pool: &PgPool, users: &[UserNr], key: &str) -> Result<Vec<(UserNr, String)>> {
-    let sql = "select usr, value from profile where usr = any($1) and key = $2";
-    Ok(sqlx::query_as(sql).bind(users).bind(key).fetch_all(pool).await?)
-}
-
 /// Sets a field.
 pub async fn set(pool: &PgPool, usr: UserNr, key: &str, value: &str) -> Result<()> {
     let sql = "insert into profile (usr, key, value) values ($1, $2, $3) \
