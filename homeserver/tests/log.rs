@@ -1,52 +1,27 @@
 //! The log against a real PostgreSQL: what one commit promises to two nodes that share a database.
 
+mod common;
+
 use std::sync::Arc;
 
 use roost::{
     bell::Bell,
-    log::{Log, Options, Submitted, Writes},
+    log::{Log, Submitted, Writes},
     storage::{
-        self, DeviceNr, EventNr, FrameNr, Pos, RoomNr, Sym,
+        DeviceNr, EventNr, FrameNr, Pos, RoomNr, Sym,
         commit::{
             self, AccountDataWrite, Batch, EventWrite, FrameWrite, NewRoom, Outcome, RoomWrite, ToDeviceWrite, Txn,
             TxnKey,
         },
     },
 };
-use roost_tests::postgres::Postgres;
-use sqlx::{ConnectOptions, PgPool, postgres::PgConnectOptions};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use sqlx::ConnectOptions;
 
-/// A database with the schema, and the means to reach it.
-struct Bench {
-    _postgres: Postgres,
-    pool: PgPool,
-    connect: PgConnectOptions,
-}
+use common::Bench;
 
 impl Bench {
-    async fn new() -> Self {
-        let postgres = Postgres::start().await;
-        let connect: PgConnectOptions = postgres.url().parse().expect("url");
-        let pool = storage::pool(connect.clone(), 8);
-        storage::migrate(&pool).await.expect("migrations");
-        sqlx::query("insert into server (name, created_ts) values ('localhost', 0)")
-            .execute(&pool)
-            .await
-            .expect("server");
-        Self { _postgres: postgres, pool, connect }
-    }
-
     async fn node(&self) -> Log {
-        let options = Options {
-            pool: self.pool.clone(),
-            connect: self.connect.clone(),
-            bell: Bell::alone(),
-            caches: vec![],
-            shutdown: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        };
-        Log::start(options).await.expect("log")
+        self.log(Bell::alone(), vec![]).await.0
     }
 
     async fn room(&self, log: &Log) -> (RoomNr, EventNr, FrameNr) {
@@ -61,7 +36,7 @@ impl Bench {
     }
 
     async fn count(&self, sql: &'static str) -> i64 {
-        sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect(sql)
+        sqlx::query_scalar(sql).fetch_one(&self.pool()).await.expect(sql)
     }
 }
 
@@ -126,7 +101,7 @@ async fn a_state_change_lands_on_the_exact_tail_or_not_at_all() {
 
     let extremities: Vec<i64> = sqlx::query_scalar("select extremities from room_head where room = $1")
         .bind(room)
-        .fetch_one(&bench.pool)
+        .fetch_one(&bench.pool())
         .await
         .expect("head");
     assert_eq!(extremities.len(), 2, "both messages are extremities, and the creation is none");

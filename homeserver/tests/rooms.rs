@@ -1,55 +1,27 @@
 //! Rooms against a real PostgreSQL: writing from one node, and from two that share a database.
 
+mod common;
+
 use std::sync::Arc;
 
 use roost::{
     bell::Bell,
-    log::{Log, Options},
+    log::Log,
     rooms::{self, Author, Caches, NewRoom, Preset, Rooms, WriteError},
-    storage::{self, DeviceNr, Interner},
+    storage::{DeviceNr, Interner, Sym},
     users::Requester,
 };
 use roost_spec::{room_version::RoomVersion, signature::Signer};
-use roost_tests::{nats::Nats, postgres::Postgres};
+use roost_tests::nats::Nats;
 use ruma::{OwnedRoomId, RoomOrAliasId, UserId};
 use serde_json::value::RawValue;
-use sqlx::{PgPool, postgres::PgConnectOptions};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// A database with the schema, and the means to reach it.
-struct Bench {
-    _postgres: Postgres,
-    pool: PgPool,
-    connect: PgConnectOptions,
-}
+use common::Bench;
 
 impl Bench {
-    async fn new() -> Self {
-        let postgres = Postgres::start().await;
-        let connect: PgConnectOptions = postgres.url().parse().expect("url");
-        let pool = storage::pool(connect.clone(), 8);
-        storage::migrate(&pool).await.expect("migrations");
-        sqlx::query("insert into server (name, created_ts) values ('localhost', 0)")
-            .execute(&pool)
-            .await
-            .expect("server");
-        Self { _postgres: postgres, pool, connect }
-    }
-
     async fn node(&self, bell: Bell) -> Node {
         let caches = Caches::new();
-        // A pool for each, as each keeps a connection to listen on.
-        let pool = storage::pool(self.connect.clone(), 4);
-        let log = Log::start(Options {
-            pool: pool.clone(),
-            connect: self.connect.clone(),
-            bell,
-            caches: caches.followers(),
-            shutdown: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        })
-        .await
-        .expect("log");
+        let (log, pool) = self.log(bell, caches.followers()).await;
         let rooms = Rooms::new(rooms::Options {
             pool: pool.clone(),
             interner: Interner::new(pool),
@@ -101,7 +73,7 @@ impl Node {
         Some(self.rooms.event(nr).await.expect("event").content().to_owned())
     }
 
-    async fn number(&self, text: &str) -> Option<storage::Sym> {
+    async fn number(&self, text: &str) -> Option<Sym> {
         self.rooms.interner().find(text).await.expect("read")
     }
 }
@@ -179,7 +151,7 @@ async fn two_nodes_write_one_room_and_every_acknowledged_event_is_there_once() {
     said.sort();
     let mut stored: Vec<String> =
         sqlx::query_scalar("select id from event where type = 17 or (type = 3 and replaces is not null)")
-            .fetch_all(&bench.pool)
+            .fetch_all(&bench.pool())
             .await
             .expect("events");
     stored.sort();
@@ -190,7 +162,7 @@ async fn two_nodes_write_one_room_and_every_acknowledged_event_is_there_once() {
         "select count(*) from event_json j, json_array_elements_text(j.json::json -> 'prev_events') as p (id)
           where not exists (select from event e where e.id = p.id)",
     )
-    .fetch_one(&bench.pool)
+    .fetch_one(&bench.pool())
     .await
     .expect("parents");
     assert_eq!(parents, 0);
