@@ -1,6 +1,6 @@
 //! Parsing at the edge: what comes out of here is well-formed, and what is not gets the protocol's code.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     RequestExt,
@@ -10,11 +10,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
 
 use super::ApiError;
 
 /// How deep a body may nest.
 const MAX_DEPTH: usize = 100;
+/// A body must be whole within this: who sends a byte now and then would hold a connection for good.
+const BODY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A JSON body that must be there, and a JSON response.
 ///
@@ -50,7 +53,12 @@ pub struct Query<T>(pub T);
 
 async fn body(request: Request) -> Result<Bytes, ApiError> {
     let (parts, body) = request.with_limited_body().into_parts();
-    Bytes::from_request(Request::from_parts(parts, body), &()).await.map_err(|rejection| match rejection {
+    let whole = timeout(BODY_PATIENCE, Bytes::from_request(Request::from_parts(parts, body), &())).await;
+    let whole = whole.map_err(|_| {
+        let message = "The request's body did not arrive in time.";
+        ApiError::new(StatusCode::REQUEST_TIMEOUT, "M_UNKNOWN", message)
+    })?;
+    whole.map_err(|rejection| match rejection {
         BytesRejection::FailedToBufferBody(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             ApiError::too_large("The request's body is larger than this endpoint takes.")
         }
@@ -158,8 +166,12 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        if parts.uri.path().contains("%00") {
+        let path = parts.uri.path();
+        if path.contains("%00") {
             return Err(ApiError::invalid_param("The path holds the character U+0000, which no identifier may."));
+        }
+        if !is_percent_encoded(path) {
+            return Err(ApiError::invalid_param("The path holds a `%` without two hexadecimal digits behind it."));
         }
         match axum::extract::Path::<T>::from_request_parts(parts, state).await {
             Ok(path) => Ok(Self(path.0)),
@@ -168,6 +180,11 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
             }
         }
     }
+}
+
+/// Whether each `%` begins an escape. What decodes the path would take the others for themselves.
+fn is_percent_encoded(path: &str) -> bool {
+    path.split('%').skip(1).all(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()))
 }
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
@@ -190,5 +207,26 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percent_sign_begins_an_escape() {
+        assert!(is_percent_encoded("/a/%21b%3Ac/%ff"));
+        assert!(!is_percent_encoded("/a/%ZZ"));
+        assert!(!is_percent_encoded("/a/%2"));
+        assert!(!is_percent_encoded("/%2%41"));
+        assert!(!is_percent_encoded("/%"));
+    }
+
+    #[test]
+    fn depth_is_counted_outside_of_strings() {
+        assert!(check(br#"{"a":"[[[[","b":"\"","c":[[1]]}"#).is_ok());
+        assert!(check("[".repeat(MAX_DEPTH).as_bytes()).is_ok());
+        assert!(check("[".repeat(MAX_DEPTH + 1).as_bytes()).is_err());
     }
 }

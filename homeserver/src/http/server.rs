@@ -34,7 +34,7 @@ use crate::metrics;
 const HEAD_LIMIT: usize = 16 << 10;
 /// A head must be whole within this; an idle connection is kept as long.
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
-/// How long a client that was answered with an error may go on sending before the connection is cut.
+/// How long a client that got its last answer may go on sending before the connection is cut.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Serves `router` on one socket until `drain` is cancelled; each connection is a task of `connections`.
@@ -105,8 +105,9 @@ async fn connection_http1(stream: TcpStream, front: Front, drain: &CancellationT
 
     let mut wire = connection.into_parts().io.into_inner();
     let answered = match &ended {
-        Ok(()) => false,
-        Err(error) if error.is_parse() => true,
+        // The last answer may have come while the client was still sending: what was too large to be read, for example.
+        Ok(()) => !drain.is_cancelled(),
+        Err(error) if error.is_parse() => wire.answer_broken().await,
         // Anything else may have ended a request before it was whole.
         Err(_) => wire.answer_incomplete().await,
     };
@@ -169,6 +170,6 @@ async fn linger(stream: &mut TcpStream) {
     let mut rest = vec![0; 16 << 10];
     let drained = async { while stream.read(&mut rest).await.is_ok_and(|count| count > 0) {} };
     if timeout(LINGER, drained).await.is_err() {
-        tracing::debug!("cut a client that went on sending after an error");
+        tracing::debug!("cut a client that went on sending after its last answer");
     }
 }

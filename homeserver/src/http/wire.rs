@@ -32,11 +32,19 @@ impl Wire {
 
     /// Answers a request that stopped coming before it was whole; says nothing to an idle connection.
     pub async fn answer_incomplete(&mut self) -> bool {
-        if !self.asked {
-            return false;
-        }
-        let answer = answer("408 Request Timeout", "M_UNKNOWN", "the request did not arrive whole, or not in time");
-        let written = timeout(Duration::from_secs(2), self.stream.write_all(&answer)).await;
+        self.asked
+            && self
+                .write(&answer("408 Request Timeout", "M_UNKNOWN", "the request did not arrive whole, or not in time"))
+                .await
+    }
+
+    /// Answers what is no HTTP, where hyper did not.
+    pub async fn answer_broken(&mut self) -> bool {
+        !self.asked || self.write(&bad_request()).await
+    }
+
+    async fn write(&mut self, answer: &[u8]) -> bool {
+        let written = timeout(Duration::from_secs(2), self.stream.write_all(answer)).await;
         matches!(written, Ok(Ok(())))
     }
 
@@ -72,8 +80,12 @@ fn instead_of(head: &[u8]) -> Option<Bytes> {
             "M_TOO_LARGE",
             "the request's headers are too large: 16 KiB are taken at most, with the address",
         ),
-        _ => answer("400 Bad Request", "M_UNRECOGNIZED", "this is not a valid HTTP request"),
+        _ => bad_request(),
     })
+}
+
+fn bad_request() -> Bytes {
+    answer("400 Bad Request", "M_UNRECOGNIZED", "this is not a valid HTTP request")
 }
 
 fn answer(status: &str, errcode: &str, error: &str) -> Bytes {
@@ -101,6 +113,7 @@ impl AsyncWrite for Wire {
         ready!(self.poll_instead(cx))?;
         if let Some(instead) = instead_of(buf) {
             self.instead = instead;
+            self.asked = false;
             return Poll::Ready(Ok(buf.len()));
         }
         self.asked = false;
@@ -122,6 +135,7 @@ impl AsyncWrite for Wire {
             && let Some(instead) = instead_of(head)
         {
             self.instead = instead;
+            self.asked = false;
             return Poll::Ready(Ok(head.len()));
         }
         self.asked = false;

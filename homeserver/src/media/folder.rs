@@ -3,6 +3,7 @@
 use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use futures::{Stream, StreamExt};
 use tokio::{
     fs::{self, File},
     io::AsyncWriteExt,
+    time::timeout,
 };
 
 use super::UploadError;
@@ -18,10 +20,18 @@ use crate::random;
 #[derive(Debug)]
 pub(super) struct Folder(PathBuf);
 
-/// A file in its place.
-pub(super) struct Stored {
+/// Where files lie that are on their way.
+const INCOMING: &str = "incoming";
+/// The longest pause between two pieces of an upload.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What is older in there was left by a process that died.
+const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A file that is whole, and not in its place yet.
+pub(super) struct Arrived {
     pub id: String,
     pub size: u64,
+    incoming: Incoming,
 }
 
 /// Removes an incoming file unless it was moved to its place: an upload may end at any await.
@@ -36,25 +46,28 @@ impl Drop for Incoming {
 
 impl Folder {
     pub async fn open(path: PathBuf) -> std::io::Result<Self> {
-        fs::create_dir_all(path.join("incoming")).await?;
+        let incoming = path.join(INCOMING);
+        fs::create_dir_all(&incoming).await?;
+        sweep(&incoming).await?;
         Ok(Self(path))
     }
 
-    fn place(&self, id: &str) -> PathBuf {
+    fn path(&self, id: &str) -> PathBuf {
         // Two levels of 4,096 folders at most; the name's first letters are random.
         self.0.join(&id[..2]).join(&id[2..4]).join(id)
     }
 
-    pub async fn store<E>(
+    /// Takes a file in. It is whole and on disk then, and gone when it is dropped.
+    pub async fn receive<E>(
         &self,
         mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
         limit: u64,
-    ) -> Result<Stored, UploadError> {
+    ) -> Result<Arrived, UploadError> {
         let id = random::name(24);
-        let incoming = Incoming(self.0.join("incoming").join(&id));
+        let incoming = Incoming(self.0.join(INCOMING).join(&id));
         let mut file = File::create_new(&incoming.0).await.map_err(io)?;
         let mut size = 0_u64;
-        while let Some(chunk) = body.next().await {
+        while let Some(chunk) = timeout(PATIENCE, body.next()).await.map_err(|_| UploadError::Stalled)? {
             let chunk = chunk.map_err(|_| UploadError::CutOff)?;
             size += chunk.len() as u64;
             if size > limit {
@@ -64,23 +77,45 @@ impl Folder {
         }
         file.flush().await.map_err(io)?;
         file.sync_all().await.map_err(io)?;
-        let place = self.place(&id);
-        let parent = place.parent().unwrap_or(&self.0);
+        Ok(Arrived { id, size, incoming })
+    }
+
+    /// Puts a file that came in into its place.
+    pub async fn place(&self, arrived: &Arrived) -> Result<(), UploadError> {
+        let path = self.path(&arrived.id);
+        let parent = path.parent().unwrap_or(&self.0);
         fs::create_dir_all(parent).await.map_err(io)?;
-        fs::rename(&incoming.0, &place).await.map_err(io)?;
-        sync_folder(parent).await.map_err(io)?;
-        Ok(Stored { id, size })
+        fs::rename(&arrived.incoming.0, &path).await.map_err(io)?;
+        if let Err(error) = sync_folder(parent).await {
+            self.remove(&arrived.id).await;
+            return Err(io(error));
+        }
+        Ok(())
     }
 
     pub async fn read(&self, id: &str) -> std::io::Result<File> {
-        File::open(self.place(id)).await
+        File::open(self.path(id)).await
     }
 
     pub async fn remove(&self, id: &str) {
-        if let Err(error) = fs::remove_file(self.place(id)).await {
+        if let Err(error) = fs::remove_file(self.path(id)).await {
             tracing::warn!(%error, media = id, "a file without a row was left behind");
         }
     }
+}
+
+/// Removes what killed processes left. Other nodes may be uploading: what is young is theirs.
+async fn sweep(incoming: &Path) -> std::io::Result<()> {
+    let mut entries = fs::read_dir(incoming).await?;
+    while let Some(entry) = entries.next_entry().await? {
+        let Ok(metadata) = entry.metadata().await else { continue };
+        let age = metadata.modified().ok().and_then(|written| written.elapsed().ok());
+        if age.is_some_and(|age| age > LEFT_BEHIND) {
+            // Another node may have been faster.
+            drop(fs::remove_file(entry.path()).await);
+        }
+    }
+    Ok(())
 }
 
 /// A rename is on disk when its folder is.

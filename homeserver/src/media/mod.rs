@@ -6,7 +6,7 @@
 
 mod folder;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{io::ErrorKind, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use futures::Stream;
@@ -14,10 +14,10 @@ use ruma::{OwnedMxcUri, OwnedServerName, ServerName};
 use sqlx::PgPool;
 use tokio::fs::File;
 
-use self::folder::Folder;
+use self::folder::{Arrived, Folder};
 use crate::{
     clock::now_ms,
-    storage::{self, media},
+    storage::{self, UserNr, media},
     users::Requester,
 };
 
@@ -48,6 +48,8 @@ pub enum UploadError {
     TooLarge { limit: u64 },
     #[error("the upload ended before it was complete")]
     CutOff,
+    #[error("the upload stopped for too long")]
+    Stalled,
     #[error("the server's disk is full")]
     DiskFull,
     #[error("the media folder can't be written: {0}")]
@@ -100,18 +102,25 @@ impl Media {
         filename: Option<String>,
         body: impl Stream<Item = Result<Bytes, E>> + Send + Unpin,
     ) -> Result<OwnedMxcUri, UploadError> {
-        let stored = self.0.folder.store(body, self.0.max_upload_size).await?;
+        let arrived = self.0.folder.receive(body, self.0.max_upload_size).await?;
         let row = media::Row {
-            id: stored.id.clone(),
+            id: arrived.id.clone(),
             content_type,
             filename,
-            size: i64::try_from(stored.size).unwrap_or(i64::MAX),
+            size: i64::try_from(arrived.size).unwrap_or(i64::MAX),
         };
-        if let Err(error) = media::put(&self.0.pool, requester.user, &row, now_ms()).await {
-            self.0.folder.remove(&stored.id).await;
+        // A task of its own: a client that leaves now would end the request between the file and its row.
+        let kept = tokio::spawn(self.clone().keep(arrived, row, requester.user));
+        kept.await.map_err(|ended| UploadError::Io(std::io::Error::other(ended)))?
+    }
+
+    async fn keep(self, arrived: Arrived, row: media::Row, user: UserNr) -> Result<OwnedMxcUri, UploadError> {
+        self.0.folder.place(&arrived).await?;
+        if let Err(error) = media::put(&self.0.pool, user, &row, now_ms()).await {
+            self.0.folder.remove(&arrived.id).await;
             return Err(error.into());
         }
-        Ok(format!("mxc://{}/{}", self.0.server_name, stored.id).into())
+        Ok(format!("mxc://{}/{}", self.0.server_name, arrived.id).into())
     }
 
     /// Opens a medium.
@@ -123,7 +132,11 @@ impl Media {
             return Err(DownloadError::Remote(server_name.to_owned()));
         }
         let row = media::get(&self.0.pool, id).await?.ok_or(DownloadError::NotFound)?;
-        let file = self.0.folder.read(&row.id).await?;
+        let file = match self.0.folder.read(&row.id).await {
+            // The database went away while it was told of an upload, which was taken back then.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(DownloadError::NotFound),
+            read => read?,
+        };
         let size = u64::try_from(row.size).unwrap_or(0);
         Ok(Download { file, size, content_type: row.content_type, filename: row.filename })
     }

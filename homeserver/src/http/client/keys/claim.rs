@@ -16,6 +16,9 @@ use crate::{
 #[derive(Deserialize)]
 pub(super) struct Claim {
     one_time_keys: Wanted,
+    /// Checked, and without effect while no other server is asked.
+    #[serde(rename = "timeout")]
+    _timeout: Option<u64>,
 }
 
 #[derive(Serialize)]

@@ -16,6 +16,9 @@ use crate::{
 #[derive(Deserialize)]
 pub(super) struct Query {
     device_keys: BTreeMap<OwnedUserId, Vec<String>>,
+    /// Checked, and without effect while no other server is asked.
+    #[serde(rename = "timeout")]
+    _timeout: Option<u64>,
 }
 
 #[derive(Serialize)]

@@ -44,6 +44,7 @@ impl From<UploadError> for ApiError {
         match error {
             UploadError::TooLarge { .. } => Self::too_large(error.to_string()),
             UploadError::CutOff => Self::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", error.to_string()),
+            UploadError::Stalled => Self::new(StatusCode::REQUEST_TIMEOUT, "M_UNKNOWN", error.to_string()),
             UploadError::DiskFull => {
                 tracing::error!("the disk of the media folder is full");
                 Self::new(

@@ -1,0 +1,325 @@
+//! What each route takes: a token or none, its query's parameters, its body.
+//!
+//! **Invariant:** a route that is not here fails `every_route_has_its_cases`, by name.
+
+use super::kind::{
+    Field, Fields, Key,
+    Kind::{self, Count, Either, Event, Filter, Flag, Free, List, Map, Number, Object, Room, Text, Token, User, Word},
+    may, must, rare,
+};
+
+/// A route's body.
+#[derive(Clone, Copy, Debug)]
+pub enum Body {
+    /// Not read.
+    None,
+    /// JSON that must be there.
+    Must(Kind),
+    /// JSON that may be missing.
+    May(Kind),
+    /// Any object; its keys are other people's business.
+    Content,
+    /// Bytes.
+    Bytes,
+}
+
+/// What a route takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Takes {
+    method: &'static str,
+    path: &'static str,
+    pub token: bool,
+    pub query: Fields,
+    pub body: Body,
+}
+
+impl Takes {
+    const fn query(mut self, query: Fields) -> Self {
+        self.query = query;
+        self
+    }
+
+    const fn body(mut self, body: Body) -> Self {
+        self.body = body;
+        self
+    }
+
+    const fn must(self, fields: Fields) -> Self {
+        self.body(Body::Must(Object(fields)))
+    }
+
+    const fn may(self, fields: Fields) -> Self {
+        self.body(Body::May(Object(fields)))
+    }
+}
+
+const fn open(method: &'static str, path: &'static str) -> Takes {
+    Takes { method, path, token: false, query: &[], body: Body::None }
+}
+
+const fn closed(method: &'static str, path: &'static str) -> Takes {
+    Takes { token: true, ..open(method, path) }
+}
+
+/// `None`: the route is not in the table.
+pub fn takes(method: &str, path: &str) -> Option<Takes> {
+    let prefixes = [
+        "/_matrix/client/v3/",
+        "/_matrix/client/r0/",
+        "/_matrix/client/v1/",
+        "/_matrix/client/unstable/uk.tcpip.msc4133/",
+        "/_matrix/client/unstable/",
+    ];
+    let short = prefixes.iter().find_map(|prefix| path.strip_prefix(prefix)).unwrap_or(path);
+    let short = short.trim_end_matches('/');
+    TABLE.iter().find(|row| (row.method, row.path) == (method, short)).copied()
+}
+
+const IDENTIFIER: Kind = Object(&[must("type", Text), may("user", Text)]);
+/// User-interactive authentication.
+const AUTH: Field = rare(
+    "auth",
+    Object(&[may("type", Text), may("session", Text), may("password", Text), may("identifier", IDENTIFIER)]),
+);
+const REASON: Field = may("reason", Text);
+const WHOM: Fields = &[must("user_id", User), REASON];
+const EVENT_FILTER: Fields = &[
+    may("limit", Count),
+    may("senders", List(&User)),
+    may("not_senders", List(&User)),
+    may("types", List(&Text)),
+    may("not_types", List(&Text)),
+];
+const ROOM_EVENT_FILTER: Fields = &[
+    may("limit", Count),
+    may("senders", List(&User)),
+    may("types", List(&Text)),
+    may("rooms", List(&Room)),
+    may("not_rooms", List(&Room)),
+    may("contains_url", Flag),
+    may("lazy_load_members", Flag),
+];
+const FILTER: Fields = &[
+    may("event_fields", List(&Text)),
+    may("event_format", Word(&["client", "federation"])),
+    may("account_data", Object(EVENT_FILTER)),
+    may("presence", Object(EVENT_FILTER)),
+    may(
+        "room",
+        Object(&[
+            may("rooms", List(&Room)),
+            may("include_leave", Flag),
+            may("timeline", Object(ROOM_EVENT_FILTER)),
+            may("state", Object(ROOM_EVENT_FILTER)),
+            may("ephemeral", Object(ROOM_EVENT_FILTER)),
+            may("account_data", Object(ROOM_EVENT_FILTER)),
+        ]),
+    ),
+];
+const SESSION: Kind = Object(&[
+    must("first_message_index", Count),
+    must("forwarded_count", Count),
+    must("is_verified", Flag),
+    must("session_data", Free),
+]);
+const SESSIONS: Kind = Object(&[must("sessions", Map(Key::Named("sample"), &SESSION))]);
+const BACKUP: Fields = &[must("algorithm", Text), must("auth_data", Free), rare("version", Text)];
+const VERSION: Fields = &[must("version", Text)];
+const STATE: Kind = Object(&[must("type", Text), may("state_key", Text), must("content", Free)]);
+const CONDITION: Kind = Object(&[must("kind", Text)]);
+const ACTIONS: Field = must("actions", List(&Either("notify")));
+const CREATE: Fields = &[
+    may("preset", Word(&["private_chat", "public_chat", "trusted_private_chat"])),
+    may("visibility", Word(&["private", "public"])),
+    may("name", Text),
+    may("topic", Text),
+    rare("room_alias_name", Text),
+    may("invite", List(&User)),
+    may("room_version", Word(&["11", "12"])),
+    may("initial_state", List(&STATE)),
+    may("is_direct", Flag),
+    may("creation_content", Free),
+    may("power_level_content_override", Free),
+];
+const LOGIN: Fields = &[
+    must("type", Word(&["m.login.password"])),
+    may("identifier", IDENTIFIER),
+    may("password", Text),
+    may("device_id", Text),
+    may("initial_device_display_name", Text),
+    may("refresh_token", Flag),
+];
+const REGISTER: Fields = &[
+    may("username", Text),
+    may("password", Text),
+    may("device_id", Text),
+    may("initial_device_display_name", Text),
+    may("inhibit_login", Flag),
+    may("refresh_token", Flag),
+    AUTH,
+];
+const MESSAGES: Fields =
+    &[must("dir", Word(&["b", "f"])), may("from", Token), may("to", Token), may("limit", Count), may("filter", Filter)];
+const SYNC: Fields = &[
+    may("since", Token),
+    may("filter", Filter),
+    may("full_state", Flag),
+    may("timeout", Count),
+    may("use_state_after", Flag),
+    may("set_presence", Word(&["online"])),
+];
+
+const TABLE: &[Takes] = &[
+    open("GET", "/.well-known/matrix/client"),
+    open("GET", "/_matrix/client/versions"),
+    open("GET", "/_matrix/federation/v1/openid/userinfo").query(&[may("access_token", Text)]),
+    open("GET", "/_matrix/federation/v1/version"),
+    open("GET", "/_matrix/key/v2/server"),
+    open("GET", "/_matrix/key/v2/server/{keyId}"),
+    open("GET", "/_synapse/admin/v1/register"),
+    open("POST", "/_synapse/admin/v1/register").must(&[
+        must("nonce", Text),
+        must("username", Text),
+        must("password", Text),
+        must("mac", Text),
+        may("admin", Flag),
+    ]),
+    open("GET", "/health/live"),
+    open("GET", "/health/ready"),
+    open("GET", "login"),
+    open("POST", "login").must(LOGIN),
+    open("POST", "refresh").must(&[must("refresh_token", Text)]),
+    open("POST", "register").query(&[may("kind", Word(&["user"]))]).may(REGISTER),
+    open("GET", "register/available").query(&[must("username", Text)]),
+    open("GET", "register/m.login.registration_token/validity").query(&[must("token", Text)]),
+    open("GET", "profile/{userId}"),
+    open("GET", "profile/{userId}/{keyName}"),
+    open("GET", "directory/room/{roomAlias}"),
+    open("GET", "directory/list/room/{roomId}"),
+    closed("GET", "/_matrix/media/r0/config"),
+    closed("GET", "/_matrix/media/v3/config"),
+    closed("POST", "/_matrix/media/r0/upload").query(&[may("filename", Text)]).body(Body::Bytes),
+    closed("POST", "/_matrix/media/v3/upload").query(&[may("filename", Text)]).body(Body::Bytes),
+    closed("GET", "media/config"),
+    closed("GET", "media/download/{server_name}/{media_id}"),
+    closed("GET", "media/download/{server_name}/{media_id}/{filename}"),
+    closed("GET", "account/3pid"),
+    closed("POST", "account/3pid/add"),
+    closed("POST", "account/3pid/bind"),
+    closed("POST", "account/deactivate").may(&[may("erase", Flag), AUTH]),
+    closed("POST", "account/password").must(&[may("new_password", Text), may("logout_devices", Flag), AUTH]),
+    closed("GET", "account/whoami"),
+    closed("GET", "admin/lock/{userId}"),
+    closed("PUT", "admin/lock/{userId}").must(&[must("locked", Flag)]),
+    closed("GET", "admin/suspend/{userId}"),
+    closed("PUT", "admin/suspend/{userId}").must(&[must("suspended", Flag)]),
+    closed("GET", "capabilities"),
+    closed("POST", "createRoom").may(CREATE),
+    closed("POST", "delete_devices").must(&[must("devices", List(&Text)), AUTH]),
+    closed("GET", "devices"),
+    closed("GET", "devices/{deviceId}"),
+    closed("PUT", "devices/{deviceId}").must(&[may("display_name", Text)]),
+    closed("DELETE", "devices/{deviceId}").may(&[AUTH]),
+    closed("PUT", "directory/list/room/{roomId}").may(&[may("visibility", Word(&["private", "public"]))]),
+    closed("PUT", "directory/room/{roomAlias}").must(&[must("room_id", Room)]),
+    closed("DELETE", "directory/room/{roomAlias}"),
+    closed("POST", "join/{roomIdOrAlias}").may(&[REASON]),
+    closed("POST", "knock/{roomIdOrAlias}").may(&[REASON]),
+    closed("GET", "joined_rooms"),
+    closed("GET", "keys/changes").query(&[must("from", Token), must("to", Token)]),
+    closed("POST", "keys/claim")
+        .must(&[must("one_time_keys", Map(Key::User, &Map(Key::Named("DEVICE"), &Text))), may("timeout", Count)]),
+    closed("POST", "keys/device_signing/upload").must(&[
+        rare("master_key", Free),
+        rare("self_signing_key", Free),
+        rare("user_signing_key", Free),
+    ]),
+    closed("POST", "keys/query").must(&[must("device_keys", Map(Key::User, &List(&Text))), may("timeout", Count)]),
+    closed("POST", "keys/signatures/upload").body(Body::Must(Map(Key::User, &Map(Key::Named("DEVICE"), &Free)))),
+    closed("POST", "keys/upload").must(&[
+        rare("device_keys", Free),
+        rare("one_time_keys", Map(Key::Named("curve25519:AAAA"), &Either("AAAA"))),
+        rare("fallback_keys", Map(Key::Named("curve25519:AAAA"), &Either("AAAA"))),
+    ]),
+    closed("POST", "login/get_token").may(&[AUTH]),
+    closed("POST", "logout"),
+    closed("POST", "logout/all"),
+    closed("PUT", "profile/{userId}/{keyName}").must(&[must("displayname", Text)]),
+    closed("DELETE", "profile/{userId}/{keyName}"),
+    closed("GET", "pushers"),
+    closed("GET", "pushrules"),
+    closed("GET", "pushrules/global"),
+    closed("GET", "pushrules/global/{kind}/{rule_id}"),
+    closed("PUT", "pushrules/global/{kind}/{rule_id}").query(&[may("before", Text), may("after", Text)]).must(&[
+        ACTIONS,
+        may("conditions", List(&CONDITION)),
+        may("pattern", Text),
+    ]),
+    closed("DELETE", "pushrules/global/{kind}/{rule_id}"),
+    closed("GET", "pushrules/global/{kind}/{rule_id}/actions"),
+    closed("PUT", "pushrules/global/{kind}/{rule_id}/actions").must(&[ACTIONS]),
+    closed("GET", "pushrules/global/{kind}/{rule_id}/enabled"),
+    closed("PUT", "pushrules/global/{kind}/{rule_id}/enabled").must(&[must("enabled", Flag)]),
+    closed("GET", "room_keys/version"),
+    closed("POST", "room_keys/version").must(BACKUP),
+    closed("GET", "room_keys/version/{version}"),
+    closed("PUT", "room_keys/version/{version}").must(BACKUP),
+    closed("DELETE", "room_keys/version/{version}"),
+    closed("GET", "room_keys/keys").query(VERSION),
+    closed("PUT", "room_keys/keys").query(VERSION).must(&[must("rooms", Map(Key::Room, &SESSIONS))]),
+    closed("DELETE", "room_keys/keys").query(VERSION),
+    closed("GET", "room_keys/keys/{room_id}").query(VERSION),
+    closed("PUT", "room_keys/keys/{room_id}").query(VERSION).body(Body::Must(SESSIONS)),
+    closed("DELETE", "room_keys/keys/{room_id}").query(VERSION),
+    closed("GET", "room_keys/keys/{room_id}/{session_id}").query(VERSION),
+    closed("PUT", "room_keys/keys/{room_id}/{session_id}").query(VERSION).body(Body::Must(SESSION)),
+    closed("DELETE", "room_keys/keys/{room_id}/{session_id}").query(VERSION),
+    closed("GET", "rooms/{roomId}/aliases"),
+    closed("POST", "rooms/{roomId}/ban").must(WHOM),
+    closed("GET", "rooms/{roomId}/context/{eventId}").query(&[may("limit", Count), may("filter", Filter)]),
+    closed("GET", "rooms/{roomId}/event/{eventId}"),
+    closed("POST", "rooms/{roomId}/forget"),
+    closed("POST", "rooms/{roomId}/invite").must(WHOM),
+    closed("POST", "rooms/{roomId}/join").may(&[REASON]),
+    closed("GET", "rooms/{roomId}/joined_members"),
+    closed("POST", "rooms/{roomId}/kick").must(WHOM),
+    closed("POST", "rooms/{roomId}/leave").may(&[REASON]),
+    closed("GET", "rooms/{roomId}/members").query(&[
+        may("at", Token),
+        may("membership", Word(&["join"])),
+        may("not_membership", Word(&["leave"])),
+    ]),
+    closed("GET", "rooms/{roomId}/messages").query(MESSAGES),
+    closed("POST", "rooms/{roomId}/read_markers").must(&[
+        may("m.fully_read", Event),
+        may("m.read", Event),
+        may("m.read.private", Event),
+    ]),
+    closed("POST", "rooms/{roomId}/receipt/{receiptType}/{eventId}").may(&[may("thread_id", Word(&["main"]))]),
+    closed("PUT", "rooms/{roomId}/redact/{eventId}/{txnId}").may(&[REASON]),
+    closed("PUT", "rooms/{roomId}/send/{eventType}/{txnId}").body(Body::Content),
+    closed("GET", "rooms/{roomId}/state"),
+    closed("GET", "rooms/{roomId}/state/{eventType}").query(&[may("format", Word(&["event"]))]),
+    closed("PUT", "rooms/{roomId}/state/{eventType}").body(Body::Content),
+    closed("GET", "rooms/{roomId}/state/{eventType}/{stateKey}").query(&[may("format", Word(&["event"]))]),
+    closed("PUT", "rooms/{roomId}/state/{eventType}/{stateKey}").body(Body::Content),
+    closed("PUT", "rooms/{roomId}/typing/{userId}").must(&[must("typing", Flag), may("timeout", Count)]),
+    closed("POST", "rooms/{roomId}/unban").must(WHOM),
+    closed("POST", "rooms/{roomId}/upgrade")
+        .must(&[must("new_version", Word(&["12"])), may("additional_creators", List(&User))]),
+    closed("PUT", "sendToDevice/{event_type}/{txn_id}")
+        .must(&[must("messages", Map(Key::User, &Map(Key::Named("*"), &Free)))]),
+    closed("GET", "sync").query(SYNC),
+    closed("GET", "thirdparty/protocols"),
+    closed("GET", "user/{userId}/account_data/{type}"),
+    closed("PUT", "user/{userId}/account_data/{type}").body(Body::Content),
+    closed("POST", "user/{userId}/openid/request_token").may(&[]),
+    closed("GET", "user/{userId}/rooms/{roomId}/account_data/{type}"),
+    closed("PUT", "user/{userId}/rooms/{roomId}/account_data/{type}").body(Body::Content),
+    closed("GET", "user/{userId}/rooms/{roomId}/tags"),
+    closed("PUT", "user/{userId}/rooms/{roomId}/tags/{tag}").must(&[may("order", Number)]),
+    closed("DELETE", "user/{userId}/rooms/{roomId}/tags/{tag}"),
+    closed("POST", "user/{user_id}/filter").must(FILTER),
+    closed("GET", "user/{user_id}/filter/{filter_id}"),
+    closed("GET", "voip/turnServer"),
+];
