@@ -27,7 +27,13 @@ pub fn binary() -> PathBuf {
 /// A command for the program under test, free of the caller's own `ROOST_…` settings.
 #[must_use]
 pub fn roost() -> Command {
-    let mut command = Command::new(binary());
+    plain(&binary())
+}
+
+/// A command that knows nothing of the caller's own `ROOST_…` settings.
+#[must_use]
+pub fn plain(program: &Path) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("ROOST_") {
             command.env_remove(name);

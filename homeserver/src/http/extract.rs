@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     RequestExt,
-    body::Bytes,
+    body::{Bytes, HttpBody},
     extract::{FromRequest, FromRequestParts, Request, rejection::BytesRejection},
     http::{StatusCode, header::CONTENT_TYPE, request::Parts},
     response::{IntoResponse, Response},
@@ -16,6 +16,8 @@ use super::ApiError;
 
 /// How deep a body may nest.
 const MAX_DEPTH: usize = 100;
+/// The largest body, as axum has it.
+const MAX_SIZE: u64 = 2 << 20;
 /// A body must be whole within this: who sends a byte now and then would hold a connection for good.
 const BODY_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -39,7 +41,7 @@ impl RawObject {
     /// # Errors
     /// `M_BAD_JSON` where it does not fit.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        serde_json::from_str(&self.0).map_err(|e| json_error(&e))
+        serde_json::from_str(&self.0).map_err(|e| misfit(&e))
     }
 }
 
@@ -52,6 +54,10 @@ pub struct Path<T>(pub T);
 pub struct Query<T>(pub T);
 
 async fn body(request: Request) -> Result<Bytes, ApiError> {
+    if request.body().size_hint().lower() > MAX_SIZE {
+        // Said before the bytes are read, so that nobody sends them for nothing.
+        return Err(too_large());
+    }
     let (parts, body) = request.with_limited_body().into_parts();
     let whole = timeout(BODY_PATIENCE, Bytes::from_request(Request::from_parts(parts, body), &())).await;
     let whole = whole.map_err(|_| {
@@ -59,11 +65,13 @@ async fn body(request: Request) -> Result<Bytes, ApiError> {
         ApiError::new(StatusCode::REQUEST_TIMEOUT, "M_UNKNOWN", message)
     })?;
     whole.map_err(|rejection| match rejection {
-        BytesRejection::FailedToBufferBody(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            ApiError::too_large("The request's body is larger than this endpoint takes.")
-        }
+        BytesRejection::FailedToBufferBody(e) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => too_large(),
         _ => ApiError::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", "The request's body ended before it was complete."),
     })
+}
+
+fn too_large() -> ApiError {
+    ApiError::too_large("The request's body is larger than this endpoint takes.")
 }
 
 /// Bounds the nesting and refuses lone surrogates and text that is not UTF-8, with the right code, before serde sees it.
@@ -97,27 +105,31 @@ fn check(bytes: &[u8]) -> Result<&str, ApiError> {
     Ok(text)
 }
 
-fn json_error(error: &serde_json::Error) -> ApiError {
-    use serde_json::error::Category;
-    match error.classify() {
-        Category::Data => ApiError::bad_json(format!("The request's body does not fit this endpoint: {error}.")),
-        _ => ApiError::not_json(format!("The request's body is not JSON: {error}.")),
-    }
-}
-
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    let text = check(bytes)?;
-    // The whole text first: a wrong type early must not hide that the rest is no JSON at all, lone surrogates included,
-    // which only those who build the strings notice.
-    let whole: serde_json::Value = serde_json::from_str(text).map_err(|e| json_error(&e))?;
+/// Reads the whole text: a wrong type early must not hide that the rest is no JSON at all, lone surrogates included,
+/// which only those who build the strings notice.
+fn check_syntax(text: &str) -> Result<(), ApiError> {
+    let whole: serde_json::Value = serde_json::from_str(text)
+        .map_err(|error| ApiError::not_json(format!("The request's body is not JSON: {error}.")))?;
     if !whole.is_object() {
         // A list would pass for a struct's fields in their order.
         return Err(ApiError::bad_json("The request's body must be a JSON object."));
     }
+    Ok(())
+}
+
+/// Of a text whose syntax is known to be good: what serde has against it can be only that it does not fit. Where it
+/// looks for one of several words, it calls a number a mistake in the syntax.
+fn misfit(error: &serde_json::Error) -> ApiError {
+    ApiError::bad_json(format!("The request's body does not fit this endpoint: {error}."))
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let text = check(bytes)?;
+    check_syntax(text)?;
     if text.contains("\\u0000") {
         return Err(ApiError::bad_json("The request's body holds the character U+0000, which is not allowed here."));
     }
-    serde_json::from_str(text).map_err(|e| json_error(&e))
+    serde_json::from_str(text).map_err(|e| misfit(&e))
 }
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
@@ -147,8 +159,7 @@ impl<S: Send + Sync> FromRequest<S> for RawObject {
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let bytes = body(request).await?;
         let text = check(&bytes)?;
-        // A map of raw values: checks the syntax of everything, lone surrogates included, without building it.
-        let _: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|e| json_error(&e))?;
+        check_syntax(text)?;
         Ok(Self(text.trim().into()))
     }
 }

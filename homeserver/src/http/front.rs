@@ -22,13 +22,13 @@ use axum::{
     response::Response,
 };
 use futures::FutureExt;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 use tower::ServiceExt;
 use tracing::Instrument;
 
-use super::cors;
+use super::{cors, unread};
 use crate::metrics;
 
 /// The header that names a request, in our answers and log lines.
@@ -68,7 +68,10 @@ impl hyper::service::Service<http::Request<Incoming>> for Front {
         let route = Route::default();
         let span = tracing::info_span!("request", request_id = id, method, path = request.uri().path());
         let (covered, asks_leave) = (cors::covers(request.uri().path()), request.method() == Method::OPTIONS);
-        let mut request: Request = request.map(Body::new);
+        let speaks_http1 = request.version() < Version::HTTP_2;
+        let (parts, body) = request.into_parts();
+        let (body, read) = unread::watch(body);
+        let mut request = Request::from_parts(parts, body);
         let address = client_address(self.peer, &self.proxies, request.headers());
         request.extensions_mut().insert(ClientAddr(address));
         request.extensions_mut().insert(route.clone());
@@ -89,6 +92,9 @@ impl hyper::service::Service<http::Request<Incoming>> for Front {
             }
             if let Ok(id) = HeaderValue::from_str(&id) {
                 response.headers_mut().insert(REQUEST_ID, id);
+            }
+            if speaks_http1 && read.is_some_and(|read| !read.yet()) {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             let (status, took) = (response.status().as_u16(), begun.elapsed());
             metrics::REQUESTS.observe(method, route.0.get().map_or("none", MatchedPath::as_str), status, took);

@@ -19,6 +19,7 @@ mod server;
 mod server_keys;
 mod site;
 mod uia;
+mod unread;
 mod wire;
 
 pub use api::Api;

@@ -35,8 +35,8 @@ pub(super) struct State {
     generation: AtomicI64,
     /// Slices beyond a gap, by first position.
     early: Mutex<BTreeMap<Pos, Slice>>,
-    /// When the newest slice was last looked for; its lock lets one look at a time.
-    looked: tokio::sync::Mutex<Instant>,
+    /// Lets one look for the newest slice at a time; holds when the last one failed, if it did.
+    looks: tokio::sync::Mutex<Option<Instant>>,
     looked_ms: AtomicI64,
     epoch: Instant,
     gap: Notify,
@@ -49,7 +49,7 @@ impl State {
             watermark: AtomicI64::new(newest.0),
             generation: AtomicI64::new(generation),
             early: Mutex::new(BTreeMap::new()),
-            looked: tokio::sync::Mutex::new(now),
+            looks: tokio::sync::Mutex::new(None),
             looked_ms: AtomicI64::new(0),
             epoch: now,
             gap: Notify::new(),
@@ -112,16 +112,8 @@ pub(super) async fn fresh(log: &Log) -> storage::Result<()> {
     }
     // Boxed: what a query needs would take room in every waiting request.
     Box::pin(async {
-        let mut looked = state.looked.lock().await;
         // Whoever held the lock has just looked.
-        if recent(state.looked_ms.load(Ordering::Acquire)) {
-            return Ok(());
-        }
-        let start = Instant::now();
-        read_missed(log).await?;
-        *looked = start;
-        state.looked_ms.store(state.millis(start), Ordering::Release);
-        Ok(())
+        look(log, || recent(state.looked_ms.load(Ordering::Acquire))).await
     })
     .await
 }
@@ -135,14 +127,26 @@ pub(super) async fn reach(log: &Log, pos: Pos) -> storage::Result<()> {
     if state.watermark() >= pos {
         return Ok(());
     }
-    let mut looked = state.looked.lock().await;
     // Whoever held the lock may have read it.
-    if state.watermark() >= pos {
+    look(log, || state.watermark() >= pos).await
+}
+
+/// Reads what was missed, unless `is_done` says that somebody else has meanwhile.
+async fn look(log: &Log, is_done: impl Fn() -> bool) -> storage::Result<()> {
+    let state = &log.0.follow;
+    let asked = Instant::now();
+    let mut failed = state.looks.lock().await;
+    if is_done() {
         return Ok(());
     }
+    // Trying again would let those who wait time out one after the other, each later than the one before.
+    if failed.is_some_and(|at| at >= asked) {
+        return Err(storage::Error::Unavailable(sqlx::Error::PoolTimedOut));
+    }
     let start = Instant::now();
-    read_missed(log).await?;
-    *looked = start;
+    let read = read_missed(log).await;
+    *failed = read.is_err().then(Instant::now);
+    read?;
     state.looked_ms.store(state.millis(start), Ordering::Release);
     Ok(())
 }

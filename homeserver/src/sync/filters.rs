@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use moka::sync::Cache;
-use ruma::api::client::filter::FilterDefinition;
+use ruma::api::client::filter::{EventFormat, FilterDefinition};
 
 use super::{Filter, Sync};
 use crate::storage::{self, UserNr};
@@ -81,6 +81,9 @@ impl Sync {
 
 fn parse(json: &str) -> Result<Filter, FilterError> {
     let definition: FilterDefinition = serde_json::from_str(json).map_err(|e| FilterError::Malformed(e.to_string()))?;
+    if !matches!(definition.event_format, EventFormat::Client | EventFormat::Federation) {
+        return Err(FilterError::Malformed("`event_format` is `client` or `federation`".to_owned()));
+    }
     Ok(definition.into())
 }
 
@@ -98,7 +101,13 @@ mod tests {
         ] {
             assert!(parse(text).is_ok(), "{text}");
         }
-        for text in [r#"{"room":[]}"#, r#"{"room":{"timeline":{"limit":-1}}}"#, r#"{"room":{"rooms":["x"]}}"#, "{"] {
+        for text in [
+            r#"{"room":[]}"#,
+            r#"{"room":{"timeline":{"limit":-1}}}"#,
+            r#"{"room":{"rooms":["x"]}}"#,
+            r#"{"event_format":"x"}"#,
+            "{",
+        ] {
             assert!(matches!(parse(text), Err(FilterError::Malformed(_))), "{text}");
         }
     }

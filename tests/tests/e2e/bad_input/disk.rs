@@ -11,7 +11,7 @@ use std::{
 
 use roost_tests::{
     http::text,
-    node::{Node, binary, wait_ready},
+    node::{Node, binary, plain, wait_ready},
     postgres::Postgres,
     process::Process,
     scratch, turn,
@@ -40,7 +40,7 @@ async fn a_full_disk_and_cut_off_uploads_leave_nothing() {
     let more = format!("[media]\npath = \"{}\"\n", media.display());
     let mut node = Node::start("disk", "localhost", &postgres.url(), None, &more);
     node.kill();
-    let mut command = Command::new("unshare");
+    let mut command = plain(Path::new("unshare"));
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", MOUNT]);
     command.arg(binary()).arg(node.config()).arg(&media);
     let mut process = Process::spawn("disk", command, &scratch::log("disk"));

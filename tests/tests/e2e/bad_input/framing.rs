@@ -141,6 +141,8 @@ async fn a_client_that_sends_all_before_it_reads_gets_its_answer() {
     }
     let got = raw.read(Duration::from_secs(10)).await;
     assert_eq!(complaint(&got, &["413"]), None);
+    let text = got.unwrap_or_default().to_lowercase();
+    assert!(text.contains("connection: close"), "nothing more is to be sent on this connection: {text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

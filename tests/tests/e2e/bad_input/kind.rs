@@ -139,7 +139,7 @@ impl Kind {
             Self::Word(_) => all.push(wrong("an unknown word", json!("no such word"), Expect::BadRequest)),
             Self::User => all.extend(bad_ids("nobody", format!("@{long}:localhost"))),
             Self::Room => all.extend(bad_ids("nowhere", format!("!{long}:localhost"))),
-            Self::Event => all.extend(bad_ids("nothing", format!("${long}"))),
+            Self::Event => all.extend(bad_ids("nothing", format!("$x:{long}.localhost"))),
             Self::Count => {
                 let bad = [("negative", json!(-1)), ("a fraction", json!(1.5)), ("huge", json!("@huge-exponent"))];
                 all.extend(bad.into_iter().map(|(what, value)| wrong(what, value, Expect::BadRequest)));

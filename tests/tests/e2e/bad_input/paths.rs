@@ -47,7 +47,11 @@ fn values(route: &Route, variable: &str) -> Vec<(String, Expect)> {
         "roomId" | "room_id" => ids(&["nowhere", "@a:localhost", "#a:localhost"], format!("!{long}:localhost")),
         "roomIdOrAlias" => ids(&["nowhere", "@a:localhost"], format!("!{long}:localhost")),
         "roomAlias" => ids(&["nowhere", "#a", "!a:localhost"], format!("#{long}:localhost")),
-        "eventId" => ids(&["nothing", "!a:localhost"], format!("${long}")),
+        "eventId" => {
+            ids(&["nothing", "!a:localhost"], format!("$x:{long}.localhost"));
+            // Without a server in it, an ID may pass for one that nobody knows.
+            all.push((seg(&format!("${long}")), Expect::Refused));
+        }
         "server_name" => ids(&["not a name", "-:x"], format!("{long}:nine")),
         _ => all.push((long, Expect::NoFailure)),
     }
@@ -57,6 +61,8 @@ fn values(route: &Route, variable: &str) -> Vec<(String, Expect)> {
     let unknown = match variable {
         "roomId" | "roomIdOrAlias" => "!nowhere:localhost",
         "userId" | "user_id" => "@nobody-at-all:localhost",
+        // A redaction may come before what it redacts.
+        "eventId" if route.path.contains("/redact/") => return all,
         "eventId" => "$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
         "deviceId" | "media_id" | "filter_id" | "version" if route.method == "GET" => "4711",
         _ => return all,

@@ -1,7 +1,7 @@
 //! `/_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
 
 use axum::extract::State;
-use roost_spec::push::{Position, PushRule, RuleBody};
+use roost_spec::push::{Condition, Position, PushRule, RuleBody};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -52,6 +52,14 @@ pub(super) async fn put(
     Json(body): Json<RuleBody>,
 ) -> Done {
     let kind = kind(&word)?;
+    // What is stored may hold such a thing, and must stay readable; nothing new does.
+    let nameless = |condition: &Condition| match condition {
+        Condition::Unknown(object) => !object.get("kind").is_some_and(Value::is_string),
+        _ => false,
+    };
+    if body.conditions.iter().flatten().any(nameless) {
+        return Err(ApiError::bad_json("Each condition must have a `kind`, a string."));
+    }
     let place = Position { before: place.before.as_deref(), after: place.after.as_deref() };
     rules.change(&requester, |all| all.put(kind, &rule_id, body, place)).await?;
     Ok(Json(json!({})))

@@ -76,6 +76,10 @@ pub(super) async fn put_one(
 }
 
 async fn put(keys: &Keys, requester: &Requester, of: &Of, rooms: BTreeMap<OwnedRoomId, OneRoom>) -> Changed {
+    let mut data = rooms.values().flat_map(|room| room.sessions.values());
+    if data.any(|session| !session.session_data.get().starts_with('{')) {
+        return Err(ApiError::bad_json("`session_data` must be an object."));
+    }
     let sessions = rooms.into_iter().flat_map(|(room_id, room)| {
         room.sessions.into_iter().map(move |(session_id, data)| NewSession {
             room_id: room_id.clone(),
