@@ -1,6 +1,6 @@
 //! Short-lived tokens: for `m.login.token`, used once, and for OpenID.
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use super::{Result, UserNr, token::Hash};
 
@@ -32,8 +32,8 @@ pub async fn find_openid(pool: &PgPool, hash: &Hash, now: i64) -> Result<Option<
 }
 
 /// Drops what has expired.
-pub async fn sweep(pool: &PgPool, now: i64) -> Result<()> {
-    sqlx::query("delete from login_token where expires_ts < $1").bind(now).execute(pool).await?;
-    sqlx::query("delete from openid_token where expires_ts < $1").bind(now).execute(pool).await?;
+pub async fn sweep(conn: &mut PgConnection, now: i64) -> Result<()> {
+    sqlx::query("delete from login_token where expires_ts < $1").bind(now).execute(&mut *conn).await?;
+    sqlx::query("delete from openid_token where expires_ts < $1").bind(now).execute(conn).await?;
     Ok(())
 }

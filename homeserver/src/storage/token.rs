@@ -1,6 +1,6 @@
 //! Access tokens and refresh tokens, by their hashes.
 
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::{DeviceNr, Result, UserNr, account::Account};
 
@@ -141,8 +141,8 @@ pub async fn confirm(pool: &PgPool, old: &[u8]) -> Result<()> {
 }
 
 /// Drops what expired before `before`: by then no client asks any more why it was logged out.
-pub async fn sweep(pool: &PgPool, before: i64) -> Result<()> {
+pub async fn sweep(conn: &mut PgConnection, before: i64) -> Result<()> {
     // A token with a refresh token goes with its device.
-    sqlx::query("delete from token where expires_ts < $1 and refresh is not null").bind(before).execute(pool).await?;
+    sqlx::query("delete from token where expires_ts < $1 and refresh is not null").bind(before).execute(conn).await?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Sessions of user-interactive authentication.
 
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::{Result, UserNr};
 
@@ -57,7 +57,7 @@ pub async fn delete(pool: &PgPool, id: &str) -> Result<bool> {
 }
 
 /// Drops sessions begun before `before`.
-pub async fn sweep(pool: &PgPool, before: i64) -> Result<()> {
-    sqlx::query("delete from uia_session where created_ts < $1").bind(before).execute(pool).await?;
+pub async fn sweep(conn: &mut PgConnection, before: i64) -> Result<()> {
+    sqlx::query("delete from uia_session where created_ts < $1").bind(before).execute(conn).await?;
     Ok(())
 }

@@ -73,11 +73,14 @@ impl Users {
         }
     }
 
+    /// In one transaction: an idle server is to leave the database alone.
     async fn sweep(&self) -> storage::Result<()> {
         let now = now_ms();
-        storage::uia::sweep(&self.0.pool, now - DAY_MS).await?;
-        storage::login_token::sweep(&self.0.pool, now).await?;
+        let mut transaction = self.0.pool.begin().await?;
+        storage::uia::sweep(&mut transaction, now - DAY_MS).await?;
+        storage::login_token::sweep(&mut transaction, now).await?;
         // A client that comes back after weeks still learns that its token is old, not unknown.
-        storage::token::sweep(&self.0.pool, now - 60 * DAY_MS).await
+        storage::token::sweep(&mut transaction, now - 60 * DAY_MS).await?;
+        Ok(transaction.commit().await?)
     }
 }
