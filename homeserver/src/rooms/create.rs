@@ -282,7 +282,16 @@ fn create_content(
         }
         content.insert("additional_creators", Value::Array(creators));
     }
+    distinguish(rules, &mut content);
     Ok(content)
+}
+
+/// Makes a create event unlike every other where the room's ID is its hash: two rooms that one user begins alike within one
+/// millisecond are still two rooms.
+pub(super) fn distinguish(rules: &RoomRules, content: &mut Object) {
+    if rules.room_id_is_create_hash {
+        content.insert("roost.nonce", random::name(12).as_str());
+    }
 }
 
 /// The topic as older and as newer clients read it.

@@ -9,7 +9,9 @@ use roost_spec::{
 use ruma::{OwnedRoomId, OwnedUserId, RoomId};
 
 use super::{
-    AliasError, Author, CreateError, Draft, Head, Room, Rooms, StateKey, WriteError, create::Plan, state::of_kind,
+    AliasError, Author, CreateError, Draft, Head, Room, Rooms, StateKey, WriteError,
+    create::{Plan, distinguish},
+    state::of_kind,
 };
 use crate::storage::{self, Sym};
 
@@ -113,6 +115,7 @@ impl Rooms {
             predecessor.insert("event_id", &*last.reference.event_id);
         }
         creation.insert("predecessor", predecessor);
+        distinguish(rules, &mut creation);
         creation.insert("room_version", rules.version.as_str());
         if !rules.auth.creator_is_sender {
             creation.insert("creator", author.id.as_str());

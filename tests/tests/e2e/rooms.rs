@@ -1,5 +1,7 @@
 //! Rooms: creation, membership, state, sending, history.
 
+use std::collections::HashSet;
+
 use roost_tests::{
     http::{seg, text},
     scratch, shared,
@@ -87,6 +89,16 @@ async fn the_default_version_is_12_and_its_creators_stand_above_the_levels() {
     let events = list(&alice.get(&at(&room, "state")).await.ok());
     let create = find(&events, "m.room.create", Some("")).expect("the create event");
     assert_eq!(text(&create["event_id"])[1..], room[1..], "the room is named after its create event");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rooms_that_begin_alike_at_once_are_rooms_of_their_own() {
+    let _turn = turn::shared().await;
+    let server = shared::server().await;
+    let alice = server.user("alice").await;
+    let creations = (0..40).map(|_| alice.create_room(json!({ "preset": "public_chat", "name": "again" })));
+    let rooms: HashSet<String> = futures::future::join_all(creations).await.into_iter().collect();
+    assert_eq!(rooms.len(), 40);
 }
 
 #[tokio::test(flavor = "multi_thread")]
