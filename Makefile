@@ -4,10 +4,10 @@ SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/roost/target
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint fmt clients
+.PHONY: help run build test lint fmt clients complement-image
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build the release and start a server with a private PostgreSQL
 	@.ci/rust
@@ -34,3 +34,6 @@ fmt: ## Format the code
 
 clients: ## Build the foreign clients that the tests drive
 	@.ci/clients
+
+complement-image: build ## Build an image for matrix-org/complement (wants root, Docker, debootstrap)
+	@deploy/complement/build

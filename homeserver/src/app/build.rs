@@ -106,8 +106,8 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
         draining: draining.clone(),
     });
 
-    let limits = Limits::new(config.rate_limits.enabled);
-    let site = Site::new(&config.public_url(), config.rooms.default_version);
+    let limits = Limits::new(&config.rate_limits);
+    let site = Site::new(config);
     let health = Health { log: log.clone(), bell: bell.clone(), draining: draining.clone() };
     let sampled = Sampled { pool, log: log.clone(), bell };
     let api = Api {

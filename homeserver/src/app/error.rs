@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, path::PathBuf};
 
 use crate::{
+    http::TlsError,
     keys::IdentityError,
     storage::{self, OpenError},
 };
@@ -24,6 +25,9 @@ pub enum StartError {
     /// The server's name or signing key.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The folder for media.
     #[error("can't use the media folder {}: {source}", .folder.display())]
     Media {

@@ -2,7 +2,6 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,7 +15,11 @@ use super::{
     logging::start_logging,
     signals::Signals,
 };
-use crate::{config::Config, http, storage::Database};
+use crate::{
+    config::Config,
+    http::{self, Served, Tls},
+    storage::Database,
+};
 
 /// Between losing readiness and closing connections: a proxy that asks meanwhile learns it.
 const NOTICE: Duration = Duration::from_millis(200);
@@ -49,7 +52,11 @@ async fn run(config: Config, started: Option<Greet<'_>>) -> Result<(), StartErro
     // An address that is taken shows before anything is started.
     let mut listeners = Vec::new();
     for address in &config.http.listen {
-        listeners.push(bind(*address).await?);
+        listeners.push((bind(*address).await?, None));
+    }
+    let tls = Tls::load(&config.http.tls)?;
+    for address in &config.http.tls.listen {
+        listeners.push((bind(*address).await?, tls.clone()));
     }
     let metrics = match config.metrics.listen {
         Some(address) => Some(bind(address).await?),
@@ -66,19 +73,25 @@ async fn run(config: Config, started: Option<Greet<'_>>) -> Result<(), StartErro
     };
 
     let (closing, connections, acceptors) = (CancellationToken::new(), TaskTracker::new(), TaskTracker::new());
-    let router = http::router(node.api.clone());
-    let proxies: Arc<[_]> = config.http.trusted_proxies.clone().into();
-    for listener in listeners {
+    let served = Served {
+        router: http::router(node.api.clone()),
+        proxies: config.http.trusted_proxies.clone().into(),
+        federates: config.federation.enabled,
+    };
+    for (listener, tls) in listeners {
         let (closing, connections) = (closing.clone(), connections.clone());
-        acceptors.spawn(http::serve(listener, router.clone(), Arc::clone(&proxies), closing, connections));
+        acceptors.spawn(http::serve(listener, served.clone(), tls, closing, connections));
+    }
+    if let Some(tls) = tls {
+        acceptors.spawn(tls.reload_when_changed(closing.clone()));
     }
     if let Some(listener) = metrics {
-        let router = http::metrics_router(node.sampled.clone());
-        acceptors.spawn(http::serve(listener, router, [].into(), closing.clone(), connections.clone()));
+        let served = Served { router: http::metrics_router(node.sampled.clone()), proxies: [].into(), federates: true };
+        acceptors.spawn(http::serve(listener, served, None, closing.clone(), connections.clone()));
     }
-    drop(router);
+    drop(served);
     let took = begun.elapsed();
-    tracing::info!(server_name = %config.server_name, listen = ?config.http.listen, millis = took.as_millis(), "serving");
+    tracing::info!(server_name = %config.server_name, listen = ?config.http.listen, tls = ?config.http.tls.listen, millis = took.as_millis(), "serving");
     if let Some(started) = started {
         match node.api.users.standing_registration_token().await {
             Ok(token) => started(&config, &token),

@@ -41,6 +41,9 @@ pub enum ConfigError {
         /// Reads on after the key's name.
         problem: String,
     },
+    /// An address for TLS, and nothing to encrypt with.
+    #[error("`http.tls.listen` needs `http.tls.certificate` and `http.tls.key`, both files in PEM")]
+    TlsWithoutFiles,
     /// `roost serve` without a name.
     #[error("`server_name` is not set: it is the part of user ids after the colon and can't be changed later")]
     NoServerName,

@@ -6,7 +6,9 @@ use toml::Value;
 
 use super::{
     Config, LogFormat, RegistrationMode,
-    value::{address, addresses, boolean, choice, networks, number, path, secret, size, text, url},
+    value::{
+        address, addresses, boolean, choice, maybe_addresses, networks, number, path, rate, secret, size, text, url,
+    },
 };
 
 /// One setting.
@@ -71,6 +73,24 @@ pub(super) const KEYS: &[Key] = &[
         set: |config, value| put(&mut config.http.trusted_proxies, networks(value)),
     },
     Key {
+        name: "http.tls.listen",
+        default: Is("[]"),
+        comment: "Addresses of the same API over TLS, beside `listen`. Other servers expect \"0.0.0.0:8448\".",
+        set: |config, value| put(&mut config.http.tls.listen, maybe_addresses(value)),
+    },
+    Key {
+        name: "http.tls.certificate",
+        default: Absent("\"/etc/roost/tls/fullchain.pem\""),
+        comment: "The certificate with those between it and its root (PEM). Read again when the file changes.",
+        set: |config, value| put(&mut config.http.tls.certificate, path(value).map(Some)),
+    },
+    Key {
+        name: "http.tls.key",
+        default: Absent("\"/etc/roost/tls/privkey.pem\""),
+        comment: "The certificate's key (PEM).",
+        set: |config, value| put(&mut config.http.tls.key, path(value).map(Some)),
+    },
+    Key {
         name: "database.url",
         default: Absent("\"postgres://roost:password@db.example.org/roost\""),
         comment: "PostgreSQL 15 or newer. Not set: a private cluster in the data folder, which Roost starts and stops.",
@@ -81,6 +101,12 @@ pub(super) const KEYS: &[Key] = &[
         default: Is("16"),
         comment: "The most database connections that this node opens for requests.",
         set: |config, value| put(&mut config.database.max_connections, number(value, 4, 1000)),
+    },
+    Key {
+        name: "database.shared_buffers",
+        default: Is("\"128M\""),
+        comment: "Memory in which the private cluster keeps its pages. A server with `database.url` has its own setting.",
+        set: |config, value| put(&mut config.database.shared_buffers, shared_buffers(value)),
     },
     Key {
         name: "nats.url",
@@ -105,6 +131,98 @@ pub(super) const KEYS: &[Key] = &[
         default: Is("true"),
         comment: "Limits on what one user or address may ask. Off only for tests and benchmarks.",
         set: |config, value| put(&mut config.rate_limits.enabled, boolean(value)),
+    },
+    Key {
+        name: "rate_limits.login",
+        default: Is("\"30 + 30/m\""),
+        comment: "\"30 + 30/m\" is 30 at once, and 30 more each minute; also /s, /h, or \"off\". Counted by each node.\n\
+                  Attempts to log in, by address.",
+        set: |config, value| put(&mut config.rate_limits.login, rate(value)),
+    },
+    Key {
+        name: "rate_limits.wrong_password",
+        default: Is("\"10 + 10/m\""),
+        comment: "Wrong passwords, by account, wherever they come from.",
+        set: |config, value| put(&mut config.rate_limits.wrong_password, rate(value)),
+    },
+    Key {
+        name: "rate_limits.registration",
+        default: Is("\"30 + 15/m\""),
+        comment: "Accounts that are made, by address.",
+        set: |config, value| put(&mut config.rate_limits.registration, rate(value)),
+    },
+    Key {
+        name: "rate_limits.lookup",
+        default: Is("\"60 + 60/m\""),
+        comment: "Names and registration tokens that are looked up, by address.",
+        set: |config, value| put(&mut config.rate_limits.lookup, rate(value)),
+    },
+    Key {
+        name: "rate_limits.messages",
+        default: Is("\"100 + 10/s\""),
+        comment: "Events that are sent, by user.",
+        set: |config, value| put(&mut config.rate_limits.messages, rate(value)),
+    },
+    Key {
+        name: "rate_limits.rooms",
+        default: Is("\"20 + 20/h\""),
+        comment: "Rooms and aliases that are made, by user.",
+        set: |config, value| put(&mut config.rate_limits.rooms, rate(value)),
+    },
+    Key {
+        name: "rate_limits.joins",
+        default: Is("\"50 + 20/m\""),
+        comment: "Rooms that are joined or knocked on, by user.",
+        set: |config, value| put(&mut config.rate_limits.joins, rate(value)),
+    },
+    Key {
+        name: "rate_limits.invites",
+        default: Is("\"100 + 20/m\""),
+        comment: "Invitations, by user; those of a new room are counted with it.",
+        set: |config, value| put(&mut config.rate_limits.invites, rate(value)),
+    },
+    Key {
+        name: "rate_limits.profile",
+        default: Is("\"10 + 10/m\""),
+        comment: "Changes of a name or picture, each of which goes to every room of the user.",
+        set: |config, value| put(&mut config.rate_limits.profile, rate(value)),
+    },
+    Key {
+        name: "rate_limits.uploads",
+        default: Is("\"100 + 1/s\""),
+        comment: "Uploads, by user.",
+        set: |config, value| put(&mut config.rate_limits.uploads, rate(value)),
+    },
+    Key {
+        name: "rate_limits.downloads",
+        default: Is("\"500 + 20/s\""),
+        comment: "Downloads and thumbnails, by user.",
+        set: |config, value| put(&mut config.rate_limits.downloads, rate(value)),
+    },
+    Key {
+        name: "rate_limits.search",
+        default: Is("\"30 + 1/s\""),
+        comment: "Searches of users, rooms and messages, by user.",
+        set: |config, value| put(&mut config.rate_limits.search, rate(value)),
+    },
+    Key {
+        name: "rate_limits.reports",
+        default: Is("\"10 + 10/h\""),
+        comment: "Reports of rooms, users and messages, by user.",
+        set: |config, value| put(&mut config.rate_limits.reports, rate(value)),
+    },
+    Key {
+        name: "federation.enabled",
+        default: Is("true"),
+        comment: "Whether other servers are answered and asked. Off: this server's users are among themselves.",
+        set: |config, value| put(&mut config.federation.enabled, boolean(value)),
+    },
+    Key {
+        name: "federation.delegate",
+        default: Absent("\"matrix.example.org:443\""),
+        comment: "Where other servers reach this one, if not at `server_name` and port 8448: served at\n\
+                  https://SERVER_NAME/.well-known/matrix/server, which must lead here.",
+        set: |config, value| put(&mut config.federation.delegate, delegate(value).map(Some)),
     },
     Key {
         name: "presence.enabled",
@@ -173,6 +291,23 @@ fn database_url(value: &Value) -> Result<super::Secret, String> {
     match url.expose().parse::<sqlx::postgres::PgConnectOptions>() {
         Ok(_) if url.expose().starts_with("postgres") => Ok(url),
         _ => Err("must be an address like \"postgres://user:password@host/database\"".to_owned()),
+    }
+}
+
+/// What PostgreSQL takes, in bytes.
+fn shared_buffers(value: &Value) -> Result<u64, String> {
+    match size(value)? {
+        bytes @ 0x10_0000..=0xff_ffff_ffff => Ok(bytes),
+        bytes => Err(format!("must be between \"1M\" and \"1023G\", not {bytes} bytes")),
+    }
+}
+
+/// A server name other than an address of the web: `host`, or `host:port`.
+fn delegate(value: &Value) -> Result<String, String> {
+    let text = text(value)?;
+    match ServerName::parse(&text) {
+        Ok(name) => Ok(name.to_string()),
+        Err(_) => Err(format!("must be a host with or without a port, like \"matrix.example.org:443\", not {text:?}")),
     }
 }
 

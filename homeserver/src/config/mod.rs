@@ -26,7 +26,7 @@ pub use self::{
     error::ConfigError,
     secret::Secret,
     template::template,
-    value::{LogFormat, RegistrationMode},
+    value::{LogFormat, Rate, RegistrationMode},
 };
 
 /// How the program was started; it decides what an absent `server_name` means.
@@ -55,6 +55,8 @@ pub struct Config {
     pub registration: Registration,
     /// Limits on what one client may ask.
     pub rate_limits: RateLimits,
+    /// Other servers.
+    pub federation: Federation,
     /// Who is online.
     pub presence: Presence,
     /// Uploaded files.
@@ -78,6 +80,28 @@ pub struct Http {
     pub public_url: Option<String>,
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Connections that we encrypt ourselves.
+    pub tls: Tls,
+}
+
+/// `http.tls.*`
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// PEM: the certificate, then those between it and its root.
+    pub certificate: Option<PathBuf>,
+    /// PEM.
+    pub key: Option<PathBuf>,
+}
+
+/// `federation.*`
+#[derive(Clone, Debug, Default)]
+pub struct Federation {
+    /// Whether other servers are answered and asked.
+    pub enabled: bool,
+    /// Where other servers reach this one, as `host` or `host:port`; absent: at `server_name` itself.
+    pub delegate: Option<String>,
 }
 
 /// `database.*`
@@ -87,6 +111,8 @@ pub struct Database {
     pub url: Option<Secret>,
     /// The most connections this node opens for requests.
     pub max_connections: u32,
+    /// Memory of the private cluster for its pages, in bytes.
+    pub shared_buffers: u64,
 }
 
 /// `nats.*`
@@ -105,11 +131,37 @@ pub struct Registration {
     pub shared_secret: Option<Secret>,
 }
 
-/// `rate_limits.*`
+/// `rate_limits.*`; `None`: no limit.
 #[derive(Clone, Debug, Default)]
 pub struct RateLimits {
     /// Off only for tests and benchmarks.
     pub enabled: bool,
+    /// Attempts to log in, by address.
+    pub login: Option<Rate>,
+    /// Wrong passwords, by account.
+    pub wrong_password: Option<Rate>,
+    /// Accounts that are made, by address.
+    pub registration: Option<Rate>,
+    /// Names and registration tokens that are looked up, by address.
+    pub lookup: Option<Rate>,
+    /// Events and messages to devices, by user.
+    pub messages: Option<Rate>,
+    /// Rooms and aliases that are made, by user.
+    pub rooms: Option<Rate>,
+    /// Rooms that are joined or knocked on, by user.
+    pub joins: Option<Rate>,
+    /// Invitations, by user.
+    pub invites: Option<Rate>,
+    /// Changes of a profile, each of which goes to every room, by user.
+    pub profile: Option<Rate>,
+    /// Uploads, by user.
+    pub uploads: Option<Rate>,
+    /// Downloads and thumbnails, by user.
+    pub downloads: Option<Rate>,
+    /// Searches, by user.
+    pub search: Option<Rate>,
+    /// Reports, by user.
+    pub reports: Option<Rate>,
 }
 
 /// `presence.*`

@@ -10,8 +10,8 @@ use ruma::server_name;
 use toml::{Table, Value};
 
 use super::{
-    Config, ConfigError, Database, Http, Log, Media, Metrics, Nats, Presence, Purpose, RateLimits, Registration, Rooms,
-    Secrets,
+    Config, ConfigError, Database, Federation, Http, Log, Media, Metrics, Nats, Presence, Purpose, RateLimits,
+    Registration, Rooms, Secrets,
     keys::{Default::Is, KEYS, Key},
 };
 
@@ -69,6 +69,10 @@ impl Config {
         if let Some(data_dir) = data_dir {
             config.data_dir = data_dir.to_owned();
         }
+        let tls = &config.http.tls;
+        if !tls.listen.is_empty() && (tls.certificate.is_none() || tls.key.is_none()) {
+            return Err(ConfigError::TlsWithoutFiles);
+        }
         if named { Ok(config) } else { Err(ConfigError::NoServerName) }
     }
 }
@@ -122,6 +126,7 @@ fn blank() -> Config {
         nats: Nats::default(),
         registration: Registration::default(),
         rate_limits: RateLimits::default(),
+        federation: Federation::default(),
         presence: Presence::default(),
         media: Media::default(),
         rooms: Rooms { default_version: RoomVersion::V12 },
@@ -186,6 +191,14 @@ mod tests {
     fn serving_needs_a_name() {
         assert!(parse(Purpose::Serve, "", &[]).unwrap_err().contains("`server_name` is not set"));
         assert_eq!(parse(Purpose::Quickstart, "", &[]).unwrap().server_name, "localhost");
+    }
+
+    #[test]
+    fn tls_needs_its_files() {
+        let file = "[http]\ntls.listen = ['127.0.0.1:8448']\ntls.certificate = 'a.pem'";
+        assert!(parse(Purpose::Quickstart, file, &[]).unwrap_err().contains("`http.tls.key`"));
+        let config = parse(Purpose::Quickstart, &format!("{file}\ntls.key = 'b.pem'"), &[]).unwrap();
+        assert_eq!(config.http.tls.listen.len(), 1);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -30,6 +31,38 @@ pub enum LogFormat {
     Text,
     /// A JSON object a line.
     Json,
+}
+
+/// How much at once, and how much more with time: `"10 + 5/m"`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// What may come at once.
+    pub burst: u32,
+    /// Until one more may come.
+    pub refill: Duration,
+}
+
+/// `"off"`, or a burst and what is added to it each second, minute or hour.
+pub(super) fn rate(value: &Value) -> Result<Option<Rate>, String> {
+    let text = text(value)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    let parsed = || {
+        let (burst, more) = text.split_once('+')?;
+        let (count, unit) = more.split_once('/')?;
+        let (burst, count): (u32, u32) = (burst.trim().parse().ok()?, count.trim().parse().ok()?);
+        let seconds = match unit.trim() {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            _ => return None,
+        };
+        (burst > 0 && count > 0).then(|| Rate { burst, refill: Duration::from_secs(seconds) / count })
+    };
+    parsed().map(Some).ok_or_else(|| {
+        format!("must be a rate like \"10 + 5/m\" (10 at once, 5 more a minute), or \"off\", not {text:?}")
+    })
 }
 
 pub(super) fn text(value: &Value) -> Result<String, String> {
@@ -87,6 +120,11 @@ pub(super) fn address(value: &Value) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("must be an address with a port like \"127.0.0.1:8008\", not {text:?}"))
 }
 
+/// As [`addresses`], and none at all.
+pub(super) fn maybe_addresses(value: &Value) -> Result<Vec<SocketAddr>, String> {
+    list(value, address)
+}
+
 pub(super) fn addresses(value: &Value) -> Result<Vec<SocketAddr>, String> {
     let list = list(value, address)?;
     if list.is_empty() { Err("must name at least one address".to_owned()) } else { Ok(list) }
@@ -141,6 +179,17 @@ mod tests {
         assert_eq!(size(&Value::String("2 GiB".into())), Ok(2 << 30));
         for bad in ["", "M", "0", "5X", "99999999999G"] {
             assert!(size(&Value::String(bad.into())).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates_have_a_burst_and_a_refill() {
+        let read = |text: &str| rate(&Value::String(text.into()));
+        assert_eq!(read("10 + 6/m"), Ok(Some(Rate { burst: 10, refill: Duration::from_secs(10) })));
+        assert_eq!(read("1+4/s"), Ok(Some(Rate { burst: 1, refill: Duration::from_millis(250) })));
+        assert_eq!(read("off"), Ok(None));
+        for bad in ["", "10", "10/m", "0 + 1/s", "1 + 0/s", "1 + 1/d", "1 - 1/s"] {
+            assert!(read(bad).is_err(), "{bad}");
         }
     }
 

@@ -5,7 +5,7 @@ use axum::{
     http::{Method, StatusCode, header::AUTHORIZATION, request::Parts},
 };
 
-use super::{ApiError, ClientAddr};
+use super::{ApiError, ClientAddr, limited_routes, limits::Limits};
 use crate::{
     log::Log,
     users::{AuthError, Requester, Token, Users},
@@ -38,6 +38,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Requester
 where
     Log: FromRef<S>,
     Users: FromRef<S>,
+    Limits: FromRef<S>,
 {
     type Rejection = ApiError;
 
@@ -45,7 +46,7 @@ where
         let token = token(parts).ok_or_else(|| {
             ApiError::new(StatusCode::UNAUTHORIZED, "M_MISSING_TOKEN", "This request needs an access token.")
         })?;
-        requester(parts, &token, &Log::from_ref(state), &Users::from_ref(state)).await
+        requester(parts, &token, state).await
     }
 }
 
@@ -54,16 +55,23 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Requester
 where
     Log: FromRef<S>,
     Users: FromRef<S>,
+    Limits: FromRef<S>,
 {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, ApiError> {
         let Some(token) = token(parts) else { return Ok(None) };
-        requester(parts, &token, &Log::from_ref(state), &Users::from_ref(state)).await.map(Some)
+        requester(parts, &token, state).await.map(Some)
     }
 }
 
-async fn requester(parts: &Parts, token: &Token, log: &Log, users: &Users) -> Result<Requester, ApiError> {
+async fn requester<S>(parts: &Parts, token: &Token, state: &S) -> Result<Requester, ApiError>
+where
+    Log: FromRef<S>,
+    Users: FromRef<S>,
+    Limits: FromRef<S>,
+{
+    let (log, users) = (Log::from_ref(state), Users::from_ref(state));
     // What is answered from memory, revoked tokens included, is a second old at most.
     log.fresh().await?;
     let session = users.authenticate(token).await?;
@@ -74,6 +82,9 @@ async fn requester(parts: &Parts, token: &Token, log: &Log, users: &Users) -> Re
     if session.suspended && is_barred(&parts.method, path) {
         let message = "Your account is suspended: you can read, and not do this.";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "M_USER_SUSPENDED", message));
+    }
+    if let Some(what) = limited_routes::of(&parts.method, path) {
+        Limits::from_ref(state).take(what, session.requester.user)?;
     }
     if let Some(ClientAddr(address)) = parts.extensions.get::<ClientAddr>() {
         users.note_seen(&session, *address);

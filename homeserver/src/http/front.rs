@@ -16,7 +16,6 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::Body,
     extract::{MatchedPath, Request},
     response::Response,
@@ -28,7 +27,7 @@ use ipnet::IpNet;
 use tower::ServiceExt;
 use tracing::Instrument;
 
-use super::{cors, unread};
+use super::{Served, compress, cors, federation, unread};
 use crate::metrics;
 
 /// The header that names a request, in our answers and log lines.
@@ -45,14 +44,13 @@ struct Route(Arc<OnceLock<MatchedPath>>);
 /// The service of one connection.
 #[derive(Clone, Debug)]
 pub(super) struct Front {
-    router: Router,
+    served: Served,
     peer: IpAddr,
-    proxies: Arc<[IpNet]>,
 }
 
 impl Front {
-    pub fn new(router: Router, peer: IpAddr, proxies: Arc<[IpNet]>) -> Self {
-        Self { router, peer: peer.to_canonical(), proxies }
+    pub fn new(served: Served, peer: IpAddr) -> Self {
+        Self { served, peer: peer.to_canonical() }
     }
 }
 
@@ -68,17 +66,23 @@ impl hyper::service::Service<http::Request<Incoming>> for Front {
         let route = Route::default();
         let span = tracing::info_span!("request", request_id = id, method, path = request.uri().path());
         let (covered, asks_leave) = (cors::covers(request.uri().path()), request.method() == Method::OPTIONS);
+        let closed = !self.served.federates && federation::is_theirs(request.uri().path());
+        let encoding = compress::accepted(request.headers());
         let speaks_http1 = request.version() < Version::HTTP_2;
         let (parts, body) = request.into_parts();
         let (body, read) = unread::watch(body);
         let mut request = Request::from_parts(parts, body);
-        let address = client_address(self.peer, &self.proxies, request.headers());
+        let address = client_address(self.peer, &self.served.proxies, request.headers());
         request.extensions_mut().insert(ClientAddr(address));
         request.extensions_mut().insert(route.clone());
 
-        let answer = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind();
+        let answer = AssertUnwindSafe(self.served.router.clone().oneshot(request)).catch_unwind();
         let answered = async move {
-            let answered = if covered && asks_leave { Ok(Ok(cors::preflight())) } else { answer.await };
+            let answered = match (covered && asks_leave, closed) {
+                (true, _) => Ok(Ok(cors::preflight())),
+                (_, true) => Ok(Ok(federation::closed())),
+                _ => answer.await,
+            };
             let mut response = match answered {
                 Ok(Ok(response)) => response,
                 // The panic's message is already in the log, from the hook.
@@ -87,6 +91,12 @@ impl hyper::service::Service<http::Request<Incoming>> for Front {
                     internal_error()
                 }
             };
+            if let Some(encoding) = encoding
+                && compress::is_worthwhile(&response)
+            {
+                // On the heap: what waits for an answer must not carry room for this.
+                response = Box::pin(compress::apply(response, encoding)).await;
+            }
             if covered {
                 cors::allow(response.headers_mut());
             }

@@ -4,11 +4,16 @@
 
 use std::{
     collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::ApiError;
+use crate::{
+    config::{Rate, RateLimits},
+    storage::UserNr,
+};
 
 /// What is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,26 +26,77 @@ pub enum Limited {
     Registration,
     /// Looking up names and registration tokens, by address.
     Lookup,
+    /// By user, as all that follow: see [`super::limited_routes`].
+    Messages,
+    Rooms,
+    Joins,
+    Invites,
+    Profile,
+    Uploads,
+    Downloads,
+    Search,
+    Reports,
 }
 
 impl Limited {
-    /// How many at once, and how long until one more.
-    fn bucket(self) -> (f64, Duration) {
+    fn rate(self, rates: &RateLimits) -> Option<Rate> {
         match self {
-            Self::LoginFromAddress => (30.0, Duration::from_secs(2)),
-            Self::WrongPassword => (10.0, Duration::from_secs(6)),
-            Self::Registration => (30.0, Duration::from_secs(4)),
-            Self::Lookup => (60.0, Duration::from_secs(1)),
+            Self::LoginFromAddress => rates.login,
+            Self::WrongPassword => rates.wrong_password,
+            Self::Registration => rates.registration,
+            Self::Lookup => rates.lookup,
+            Self::Messages => rates.messages,
+            Self::Rooms => rates.rooms,
+            Self::Joins => rates.joins,
+            Self::Invites => rates.invites,
+            Self::Profile => rates.profile,
+            Self::Uploads => rates.uploads,
+            Self::Downloads => rates.downloads,
+            Self::Search => rates.search,
+            Self::Reports => rates.reports,
         }
+    }
+}
+
+/// Who is counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Whom {
+    User(UserNr),
+    /// A name that may be nobody's.
+    Name(Box<str>),
+    Address(IpAddr),
+}
+
+impl From<UserNr> for Whom {
+    fn from(user: UserNr) -> Self {
+        Self::User(user)
+    }
+}
+
+impl From<&str> for Whom {
+    fn from(name: &str) -> Self {
+        Self::Name(name.into())
+    }
+}
+
+impl From<IpAddr> for Whom {
+    fn from(address: IpAddr) -> Self {
+        // Whoever has one address of IPv6 has the 2^64 beside it.
+        Self::Address(match address {
+            IpAddr::V6(six) => IpAddr::V6(Ipv6Addr::from_bits(six.to_bits() >> 64 << 64)),
+            four => four,
+        })
     }
 }
 
 /// The buckets of this node, or none where limits are off. Cheap to clone.
 #[derive(Clone)]
-pub struct Limits(Option<Arc<Mutex<Buckets>>>);
+pub struct Limits(Option<Arc<Inner>>);
 
-/// By what is limited, and whom.
-type Buckets = HashMap<(Limited, Box<str>), Bucket>;
+struct Inner {
+    rates: RateLimits,
+    buckets: Mutex<HashMap<(Limited, Whom), Bucket>>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
@@ -48,45 +104,47 @@ struct Bucket {
     at: Instant,
 }
 
-/// Beyond this many buckets the full ones go, and then all.
+/// Beyond this many buckets the full ones go, then those that are half full, and then all.
 const CAPACITY: usize = 100_000;
 
 impl Limits {
     /// Limits, if they are enabled.
-    pub fn new(enabled: bool) -> Self {
-        Self(enabled.then(Arc::default))
+    pub fn new(rates: &RateLimits) -> Self {
+        Self(rates.enabled.then(|| Arc::new(Inner { rates: rates.clone(), buckets: Mutex::default() })))
     }
 
-    /// Takes one from the bucket of `key`.
+    /// Takes one from the bucket of `whom`.
     ///
     /// # Errors
     /// `M_LIMIT_EXCEEDED` where it is empty.
-    pub fn take(&self, what: Limited, key: &str) -> Result<(), ApiError> {
-        self.take_at(what, key, 1.0, Instant::now())
+    pub fn take(&self, what: Limited, whom: impl Into<Whom>) -> Result<(), ApiError> {
+        self.take_at(what, whom.into(), 1.0, Instant::now())
     }
 
-    /// Whether the bucket of `key` holds anything, without taking.
+    /// Whether the bucket of `whom` holds anything, without taking.
     ///
     /// # Errors
     /// `M_LIMIT_EXCEEDED` where it is empty.
-    pub fn check(&self, what: Limited, key: &str) -> Result<(), ApiError> {
-        self.take_at(what, key, 0.0, Instant::now())
+    pub fn check(&self, what: Limited, whom: impl Into<Whom>) -> Result<(), ApiError> {
+        self.take_at(what, whom.into(), 0.0, Instant::now())
     }
 
-    fn take_at(&self, what: Limited, key: &str, count: f64, now: Instant) -> Result<(), ApiError> {
-        let Some(buckets) = &self.0 else { return Ok(()) };
-        let mut buckets = buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= CAPACITY {
-            buckets.retain(|(what, _), bucket| bucket.left_at(*what, now) < what.bucket().0);
+    fn take_at(&self, what: Limited, whom: Whom, count: f64, now: Instant) -> Result<(), ApiError> {
+        let Some(inner) = &self.0 else { return Ok(()) };
+        let Some(rate) = what.rate(&inner.rates) else { return Ok(()) };
+        let mut buckets = inner.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        for share in [1.0, 0.5, 0.0] {
             if buckets.len() >= CAPACITY {
-                buckets.clear();
+                buckets.retain(|(what, _), bucket| {
+                    what.rate(&inner.rates)
+                        .is_some_and(|rate| bucket.left_at(rate, now) < f64::from(rate.burst) * share)
+                });
             }
         }
-        let (burst, refill) = what.bucket();
-        let bucket = buckets.entry((what, key.into())).or_insert(Bucket { left: burst, at: now });
-        let left = bucket.left_at(what, now);
+        let bucket = buckets.entry((what, whom)).or_insert(Bucket { left: f64::from(rate.burst), at: now });
+        let left = bucket.left_at(rate, now);
         if left < 1.0 {
-            return Err(ApiError::limited(refill.mul_f64(1.0 - left)));
+            return Err(ApiError::limited(rate.refill.mul_f64(1.0 - left)));
         }
         *bucket = Bucket { left: left - count, at: now };
         Ok(())
@@ -94,22 +152,28 @@ impl Limits {
 }
 
 impl Bucket {
-    fn left_at(&self, what: Limited, now: Instant) -> f64 {
-        let (burst, refill) = what.bucket();
+    fn left_at(&self, rate: Rate, now: Instant) -> f64 {
         let passed = now.saturating_duration_since(self.at);
-        (self.left + passed.as_secs_f64() / refill.as_secs_f64()).min(burst)
+        (self.left + passed.as_secs_f64() / rate.refill.as_secs_f64()).min(f64::from(rate.burst))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    fn limits() -> Limits {
+        let rate = Some(Rate { burst: 10, refill: Duration::from_secs(6) });
+        Limits::new(&RateLimits { enabled: true, wrong_password: rate, ..RateLimits::default() })
+    }
 
     #[test]
     fn a_bucket_empties_and_fills_again() {
-        let limits = Limits::new(true);
+        let limits = limits();
         let now = Instant::now();
-        let take = |key: &str, now| limits.take_at(Limited::WrongPassword, key, 1.0, now).is_ok();
+        let take = |key: &str, now| limits.take_at(Limited::WrongPassword, key.into(), 1.0, now).is_ok();
         assert!((0..10).all(|_| take("a", now)));
         assert!(!take("a", now));
         assert!(take("b", now));
@@ -119,8 +183,26 @@ mod tests {
     }
 
     #[test]
-    fn without_limits_nothing_is_refused() {
-        let limits = Limits::new(false);
-        assert!((0..1000).all(|_| limits.take(Limited::Registration, "a").is_ok()));
+    fn without_a_limit_nothing_is_refused() {
+        let off = Limits::new(&RateLimits::default());
+        assert!((0..1000).all(|_| off.take(Limited::Registration, "a").is_ok()));
+        assert!((0..1000).all(|_| limits().take(Limited::Registration, "a").is_ok()));
+    }
+
+    #[test]
+    fn neighbours_in_a_network_of_ipv6_are_one() {
+        let whom = |text: &str| Whom::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(whom("2001:db8::1"), whom("2001:db8::2:3"));
+        assert_ne!(whom("2001:db8::1"), whom("2001:db8:0:1::1"));
+        assert_ne!(whom("192.0.2.1"), whom("192.0.2.2"));
+    }
+
+    #[test]
+    fn a_flood_of_names_is_bounded() {
+        let limits = limits();
+        for n in 0..CAPACITY + 10 {
+            limits.take(Limited::WrongPassword, n.to_string().as_str()).unwrap();
+        }
+        assert!(limits.0.unwrap().buckets.lock().unwrap().len() <= CAPACITY);
     }
 }

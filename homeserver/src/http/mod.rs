@@ -6,18 +6,21 @@
 mod api;
 mod auth;
 mod client;
+mod compress;
 mod cors;
 mod error;
 mod extract;
 mod federation;
 mod front;
 mod health;
+mod limited_routes;
 mod limits;
 mod metrics;
 mod routes;
 mod server;
 mod server_keys;
 mod site;
+mod tls;
 mod uia;
 mod unread;
 mod wire;
@@ -27,11 +30,12 @@ pub use error::ApiError;
 pub use extract::{Json, OptionalJson, Path, Query, RawObject};
 pub use front::ClientAddr;
 pub use health::Health;
-pub use limits::{Limited, Limits};
+pub use limits::{Limited, Limits, Whom};
 pub use metrics::{Sampled, metrics_router};
 pub use routes::{Route, Routes};
-pub use server::{bind, serve};
+pub use server::{Served, bind, serve};
 pub use site::Site;
+pub use tls::{Tls, TlsError};
 pub use uia::Uia;
 
 /// Every route of the server, with its handler.

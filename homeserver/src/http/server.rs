@@ -18,7 +18,7 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
@@ -27,23 +27,35 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use super::{front::Front, wire::Wire};
+use super::{Tls, front::Front, wire::Wire};
 use crate::metrics;
 
 /// The largest head of a request: what one read buffer holds.
 const HEAD_LIMIT: usize = 16 << 10;
 /// A head must be whole within this; an idle connection is kept as long.
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
+/// A client that connects with TLS must be through with it within this.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a client that got its last answer may go on sending before the connection is cut.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Serves `router` on one socket until `drain` is cancelled; each connection is a task of `connections`.
+/// What is served to everybody who connects. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Served {
+    pub router: Router,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub proxies: Arc<[IpNet]>,
+    /// Whether other servers are answered.
+    pub federates: bool,
+}
+
+/// Serves on one socket, over TLS if there is a certificate for it, until `drain` is cancelled; each connection is a task of `connections`.
 ///
 /// Draining stops the accepting and lets each connection finish the request that it is in.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
-    proxies: Arc<[IpNet]>,
+    served: Served,
+    tls: Option<Tls>,
     drain: CancellationToken,
     connections: TaskTracker,
 ) {
@@ -54,8 +66,11 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let front = Front::new(router.clone(), peer.ip(), Arc::clone(&proxies));
-                connections.spawn(connection(stream, peer, front, drain.clone()));
+                let front = Front::new(served.clone(), peer.ip());
+                match &tls {
+                    None => connections.spawn(connection(stream, peer, front, drain.clone())),
+                    Some(tls) => connections.spawn(encrypted(tls.clone(), stream, peer, front, drain.clone())),
+                };
             }
             // Out of files or memory, or a client that left at once: the next may work.
             Err(error) => {
@@ -74,10 +89,13 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
+/// A client's bytes, encrypted or not.
+trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Socket for S {}
+
 async fn connection(stream: TcpStream, peer: SocketAddr, front: Front, drain: CancellationToken) {
-    // An answer is written whole: waiting for more would only delay it.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, %error, "the client left at once");
+    if !promptly(&stream, peer) {
         return;
     }
     metrics::CONNECTIONS.add(1);
@@ -90,7 +108,32 @@ async fn connection(stream: TcpStream, peer: SocketAddr, front: Front, drain: Ca
     metrics::CONNECTIONS.add(-1);
 }
 
-async fn connection_http1(stream: TcpStream, front: Front, drain: &CancellationToken) {
+async fn encrypted(tls: Tls, stream: TcpStream, peer: SocketAddr, front: Front, drain: CancellationToken) {
+    if !promptly(&stream, peer) {
+        return;
+    }
+    metrics::CONNECTIONS.add(1);
+    match timeout(HANDSHAKE_PATIENCE, tls.accept(stream)).await {
+        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+            connection_http2(stream, front, &drain).await;
+        }
+        Ok(Ok(stream)) => connection_http1(stream, front, &drain).await,
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+    }
+    metrics::CONNECTIONS.add(-1);
+}
+
+/// An answer is written whole: waiting for more would only delay it.
+fn promptly(stream: &TcpStream, peer: SocketAddr) -> bool {
+    let set = stream.set_nodelay(true);
+    if let Err(error) = &set {
+        tracing::debug!(%peer, %error, "the client left at once");
+    }
+    set.is_ok()
+}
+
+async fn connection_http1(stream: impl Socket, front: Front, drain: &CancellationToken) {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(HEAD_LIMIT).half_close(true);
     let mut connection = builder.serve_connection(TokioIo::new(Wire::new(stream)), front);
@@ -117,7 +160,7 @@ async fn connection_http1(stream: TcpStream, front: Front, drain: &CancellationT
     }
 }
 
-async fn connection_http2(stream: TcpStream, front: Front, drain: &CancellationToken) {
+async fn connection_http2(stream: impl Socket, front: Front, drain: &CancellationToken) {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -166,7 +209,7 @@ async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
 }
 
 /// Reads on for a moment: closing with unread bytes resets the connection, and the client would lose the answer.
-async fn linger(stream: &mut TcpStream) {
+async fn linger(stream: &mut impl Socket) {
     let mut rest = vec![0; 16 << 10];
     let drained = async { while stream.read(&mut rest).await.is_ok_and(|count| count > 0) {} };
     if timeout(LINGER, drained).await.is_err() {

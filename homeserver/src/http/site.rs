@@ -4,22 +4,36 @@ use std::sync::Arc;
 
 use roost_spec::room_version::RoomVersion;
 
+use crate::config::Config;
+
 /// The server as clients see it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Site {
     public_url: Arc<str>,
+    delegate: Option<Arc<str>>,
     default_room_version: RoomVersion,
 }
 
 impl Site {
-    /// A server at `public_url` (without a trailing slash), whose rooms get `default_room_version` unless clients name one.
-    pub fn new(public_url: &str, default_room_version: RoomVersion) -> Self {
-        Self { public_url: public_url.into(), default_room_version }
+    /// The server that a configuration describes.
+    pub fn new(config: &Config) -> Self {
+        // Nobody is led to a server that does not answer other servers.
+        let delegate = config.federation.delegate.as_deref().filter(|_| config.federation.enabled);
+        Self {
+            public_url: config.public_url().into(),
+            delegate: delegate.map(Into::into),
+            default_room_version: config.rooms.default_version,
+        }
     }
 
     /// Where clients reach the server, without a trailing slash.
     pub fn public_url(&self) -> &str {
         &self.public_url
+    }
+
+    /// Where other servers reach this one, if not at its name.
+    pub fn delegate(&self) -> Option<&str> {
+        self.delegate.as_deref()
     }
 
     /// The version of rooms whose creator names none.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ApiError, ClientAddr,
-    limits::{Limited, Limits},
+    limits::{Limited, Limits, Whom},
 };
 use crate::users::{Answer, Challenge, Doubt, Flows, Interacted, Operation, Password, Proof, Requester, Stage, Users};
 
@@ -97,14 +97,14 @@ impl Uia {
             })?),
             None => Answer::default(),
         };
-        let key = requester.map_or_else(|| self.address.to_string(), |requester| requester.user_id.to_string());
-        self.limits.check(Limited::WrongPassword, &key)?;
+        let key = requester.map_or_else(|| Whom::from(self.address), |requester| Whom::from(requester.user));
+        self.limits.check(Limited::WrongPassword, key.clone())?;
         let operation = Operation { name: &self.operation, requester, detail: &self.detail, flows };
         match self.users.interact(&operation, answer).await? {
             Interacted::Passed { registration_token } => Ok(registration_token),
             Interacted::Challenged(challenge) => {
                 if matches!(challenge.doubt, Some(Doubt::Password | Doubt::RegistrationToken)) {
-                    self.limits.take(Limited::WrongPassword, &key)?;
+                    self.limits.take(Limited::WrongPassword, key)?;
                 }
                 Err(challenge.into())
             }

@@ -17,7 +17,7 @@ use super::{
     installation::Installation,
     lock::Lock,
     postmaster::{Postmaster, Recipe, answers, running_pid},
-    settings,
+    settings::{self, Sizes},
 };
 
 /// A stop takes no longer; PostgreSQL then finishes its last checkpoint by itself.
@@ -37,11 +37,9 @@ pub struct Cluster {
 impl Cluster {
     /// Starts the cluster of a data folder, making both if they are missing; returns when it answers.
     ///
-    /// `max_connections` is what the caller's pool may open; a few more are allowed for.
-    ///
     /// # Errors
     /// Each says what is missing and what to do about it.
-    pub async fn start(data_dir: &Path, max_connections: u32, holder: Holder) -> Result<Self, ClusterError> {
+    pub async fn start(data_dir: &Path, sizes: Sizes, holder: Holder) -> Result<Self, ClusterError> {
         let account = Account::find()?;
         let folders = Folders::create(data_dir)?;
         let lock =
@@ -64,7 +62,7 @@ impl Cluster {
 
         let lz4 = takes_lz4(&account, &postgres, &folders).await;
         let connect = connect_options(&folders);
-        let arguments = settings::arguments(&folders, max_connections, lz4);
+        let arguments = settings::arguments(&folders, sizes, lz4);
         let recipe = Recipe { folders, account, postgres, arguments, connect: connect.clone() };
         let postmaster = recipe.start().await?;
         let stop = CancellationToken::new();

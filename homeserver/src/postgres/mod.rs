@@ -20,4 +20,5 @@ pub use self::{
     cluster::{Cluster, running},
     error::ClusterError,
     lock::Holder,
+    settings::Sizes,
 };

@@ -7,10 +7,20 @@ use super::folders::Folders;
 /// Connections beyond the pool: the notification listener, the log's writer, commands, an operator's `psql`.
 const SPARE_CONNECTIONS: u32 = 16;
 
+/// How large the cluster is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// What the caller's pool may open; a few more are allowed for.
+    pub connections: u32,
+    /// Memory for pages, in bytes.
+    pub shared_buffers: u64,
+}
+
 /// `postgres` and its arguments for this cluster.
-pub(super) fn arguments(folders: &Folders, max_connections: u32, lz4: bool) -> Vec<String> {
+pub(super) fn arguments(folders: &Folders, sizes: Sizes, lz4: bool) -> Vec<String> {
     let socket = folders.socket.display().to_string();
-    let connections = (max_connections + SPARE_CONNECTIONS).to_string();
+    let connections = (sizes.connections + SPARE_CONNECTIONS).to_string();
+    let buffers = format!("{}kB", sizes.shared_buffers >> 10);
     let settings = [
         // Only the socket, only its owner.
         ("listen_addresses", ""),
@@ -23,8 +33,8 @@ pub(super) fn arguments(folders: &Folders, max_connections: u32, lz4: bool) -> V
         ("synchronous_commit", "on"),
         ("full_page_writes", "on"),
         // A chat server's rows are small and its reads are by index.
-        ("shared_buffers", "128MB"),
-        ("wal_buffers", "16MB"),
+        ("shared_buffers", &buffers),
+        ("wal_buffers", if sizes.shared_buffers < 64 << 20 { "1MB" } else { "16MB" }),
         ("jit", "off"),
         ("random_page_cost", "1.1"),
         ("max_parallel_workers_per_gather", "0"),

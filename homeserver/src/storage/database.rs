@@ -6,7 +6,7 @@ use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use crate::{
     config::Config,
-    postgres::{self, Cluster, ClusterError, Holder},
+    postgres::{self, Cluster, ClusterError, Holder, Sizes},
 };
 
 /// PostgreSQL 15, as it numbers itself.
@@ -57,12 +57,12 @@ impl Database {
     /// # Errors
     /// See [`OpenError`].
     pub async fn for_node(config: &Config) -> Result<Self, OpenError> {
-        let connections = config.database.max_connections;
+        let sizes = sizes(config);
         match configured(config)? {
-            Some(connect) => Self::open(connect, None, connections).await,
+            Some(connect) => Self::open(connect, None, sizes.connections).await,
             None => {
-                let cluster = Cluster::start(&config.data_dir, connections, Holder::Server).await?;
-                Self::open(cluster.connect_options(), Some(cluster), connections).await
+                let cluster = Cluster::start(&config.data_dir, sizes, Holder::Server).await?;
+                Self::open(cluster.connect_options(), Some(cluster), sizes.connections).await
             }
         }
     }
@@ -79,8 +79,7 @@ impl Database {
         match postgres::running(&config.data_dir).await? {
             Some(connect) => Self::open(connect, None, CONNECTIONS).await,
             None => {
-                let connections = config.database.max_connections;
-                let cluster = Cluster::start(&config.data_dir, connections, Holder::Command).await?;
+                let cluster = Cluster::start(&config.data_dir, sizes(config), Holder::Command).await?;
                 Self::open(cluster.connect_options(), Some(cluster), CONNECTIONS).await
             }
         }
@@ -114,6 +113,10 @@ impl Database {
             cluster.stop().await;
         }
     }
+}
+
+fn sizes(config: &Config) -> Sizes {
+    Sizes { connections: config.database.max_connections, shared_buffers: config.database.shared_buffers }
 }
 
 fn configured(config: &Config) -> Result<Option<PgConnectOptions>, OpenError> {

@@ -5,6 +5,7 @@
 mod accounts;
 mod bad_input;
 mod e2ee;
+mod front;
 mod hmac;
 mod kill;
 mod operator;

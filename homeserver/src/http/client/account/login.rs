@@ -73,7 +73,7 @@ async fn login(
     Extension(ClientAddr(address)): Extension<ClientAddr>,
     Json(body): Json<Body>,
 ) -> Result<Json<Device>, ApiError> {
-    limits.take(Limited::LoginFromAddress, &address.to_string())?;
+    limits.take(Limited::LoginFromAddress, address)?;
     let how = LogIn {
         device_id: body.device_id,
         display_name: body.initial_device_display_name,
@@ -86,10 +86,10 @@ async fn login(
                 body.password.ok_or_else(|| ApiError::missing_param("`password` must be there for this login."))?;
             // Names that nobody has are counted too, so that they are not told apart.
             let name = user.to_ascii_lowercase();
-            limits.check(Limited::WrongPassword, &name)?;
+            limits.check(Limited::WrongPassword, name.as_str())?;
             let device = users.log_in_with_password(&user, password, how).await;
             if let Err(LoginError::Refused) = device {
-                limits.take(Limited::WrongPassword, &name)?;
+                limits.take(Limited::WrongPassword, name.as_str())?;
             }
             device?
         }

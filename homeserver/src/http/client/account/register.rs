@@ -66,7 +66,7 @@ async fn register(
         return Err(ApiError::forbidden("No application service may make accounts on this server."));
     }
     let flows = open_flows(users.registration_mode())?;
-    limits.take(Limited::Registration, &address.to_string())?;
+    limits.take(Limited::Registration, address)?;
     let name = match &body.username {
         Some(asked) => Some(users.check_name(asked).await?),
         None => None,

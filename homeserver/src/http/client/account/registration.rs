@@ -41,7 +41,7 @@ async fn available(
     if users.registration_mode() == RegistrationMode::Closed {
         return Err(closed());
     }
-    limits.take(Limited::Lookup, &address.to_string())?;
+    limits.take(Limited::Lookup, address)?;
     users.check_name(&username).await?;
     Ok(Json(json!({ "available": true })))
 }
@@ -55,6 +55,6 @@ async fn validity(
     if users.registration_mode() == RegistrationMode::Closed {
         return Err(closed());
     }
-    limits.take(Limited::Lookup, &address.to_string())?;
+    limits.take(Limited::Lookup, address)?;
     Ok(Json(json!({ "valid": users.is_registration_token_valid(&token).await? })))
 }

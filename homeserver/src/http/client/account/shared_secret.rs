@@ -39,7 +39,7 @@ async fn nonce(
     State(limits): State<Limits>,
     Extension(ClientAddr(address)): Extension<ClientAddr>,
 ) -> Result<Json<Nonce>, ApiError> {
-    limits.take(Limited::Lookup, &address.to_string())?;
+    limits.take(Limited::Lookup, address)?;
     Ok(Json(Nonce { nonce: users.registration_nonce().await? }))
 }
 

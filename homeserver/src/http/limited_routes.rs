@@ -1,0 +1,83 @@
+//! Which routes are limited by user, and as what. The extractor of the requester asks; no handler has to.
+
+use axum::http::Method;
+
+use super::limits::Limited;
+
+/// Method, what the route's pattern ends with, and what it counts as. The first line that fits holds.
+const TABLE: &[(&str, &str, Limited)] = &[
+    ("PUT", "/send/{eventType}/{txnId}", Limited::Messages),
+    ("PUT", "/redact/{eventId}/{txnId}", Limited::Messages),
+    ("PUT", "/state/{eventType}", Limited::Messages),
+    ("PUT", "/state/{eventType}/", Limited::Messages),
+    ("PUT", "/state/{eventType}/{stateKey}", Limited::Messages),
+    ("POST", "/createRoom", Limited::Rooms),
+    ("POST", "/upgrade", Limited::Rooms),
+    ("PUT", "/directory/room/{roomAlias}", Limited::Rooms),
+    ("POST", "/join", Limited::Joins),
+    ("POST", "/join/{roomIdOrAlias}", Limited::Joins),
+    ("POST", "/knock/{roomIdOrAlias}", Limited::Joins),
+    ("POST", "/invite", Limited::Invites),
+    ("PUT", "/profile/{userId}/{keyName}", Limited::Profile),
+    ("PUT", "/profile/{userId}/displayname", Limited::Profile),
+    ("PUT", "/profile/{userId}/avatar_url", Limited::Profile),
+    ("DELETE", "/profile/{userId}/{keyName}", Limited::Profile),
+    ("POST", "/search", Limited::Search),
+    ("POST", "/publicRooms", Limited::Search),
+    ("POST", "/report", Limited::Reports),
+    ("POST", "/report/{eventId}", Limited::Reports),
+];
+
+/// What a request to the route `pattern` counts as.
+pub(super) fn of(method: &Method, pattern: &str) -> Option<Limited> {
+    if pattern.contains("/media/") {
+        return media(method, pattern);
+    }
+    // Most requests are GET: syncs, histories, profiles.
+    if method == Method::GET {
+        return None;
+    }
+    let fits = |(of, end, _): &&(&str, &str, Limited)| method == of && pattern.ends_with(end);
+    TABLE.iter().find(fits).map(|(_, _, what)| *what)
+}
+
+fn media(method: &Method, pattern: &str) -> Option<Limited> {
+    let (download, upload) = (["/download/", "/thumbnail/"], ["/upload", "/create"]);
+    match *method {
+        Method::GET if download.iter().any(|part| pattern.contains(part)) => Some(Limited::Downloads),
+        Method::POST | Method::PUT if upload.iter().any(|part| pattern.contains(part)) => Some(Limited::Uploads),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::routes;
+
+    /// A route that is renamed must not lose its limit silently.
+    #[test]
+    fn every_line_fits_a_route() {
+        let routes = routes().list();
+        for (method, end, what) in TABLE {
+            // What other parts bring may come later.
+            if ["/search", "/report", "/report/{eventId}", "/state/{eventType}/"].contains(end) || *method == "DELETE" {
+                continue;
+            }
+            let fits = routes.iter().any(|route| route.method == *method && route.path.ends_with(end));
+            assert!(fits, "{method} …{end}: no route counts as {what:?}");
+        }
+    }
+
+    #[test]
+    fn reading_is_free_and_media_is_not() {
+        let rooms = "/_matrix/client/v3/rooms/{roomId}";
+        assert_eq!(of(&Method::PUT, &format!("{rooms}/send/{{eventType}}/{{txnId}}")), Some(Limited::Messages));
+        assert_eq!(of(&Method::POST, &format!("{rooms}/invite")), Some(Limited::Invites));
+        assert_eq!(of(&Method::GET, "/_matrix/client/v3/sync"), None);
+        assert_eq!(of(&Method::POST, "/_matrix/media/v3/upload"), Some(Limited::Uploads));
+        let download = "/_matrix/client/v1/media/download/{serverName}/{mediaId}";
+        assert_eq!(of(&Method::GET, download), Some(Limited::Downloads));
+        assert_eq!(of(&Method::GET, "/_matrix/client/v1/media/config"), None);
+    }
+}
