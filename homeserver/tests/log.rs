@@ -57,8 +57,17 @@ fn message(room: RoomNr, built_on: EventNr, frame: FrameNr, nr: EventNr) -> Room
         membership: None,
         txn: None,
         redacts: None,
+        noted: Default::default(),
     };
-    RoomWrite { room, new: None, built_on, built_frame: frame, consumed: vec![built_on], events: vec![event] }
+    RoomWrite {
+        room,
+        new: None,
+        built_on,
+        built_frame: frame,
+        consumed: vec![built_on],
+        hold: false,
+        events: vec![event],
+    }
 }
 
 fn change_state(write: &mut RoomWrite, frame: FrameNr) {

@@ -1,70 +1,24 @@
 //! Rooms against a real PostgreSQL: writing from one node, and from two that share a database.
 
 mod common;
+mod node;
 
 use std::sync::Arc;
 
 use roost::{
     bell::Bell,
-    log::Log,
-    rooms::{self, Author, Caches, NewRoom, Preset, Rooms, WriteError},
-    storage::{DeviceNr, Interner, Sym},
-    users::Requester,
+    rooms::{self, Author, NewRoom, Preset, WriteError},
+    storage::Sym,
 };
-use roost_spec::{room_version::RoomVersion, signature::Signer};
+use roost_spec::room_version::RoomVersion;
 use roost_tests::nats::Nats;
-use ruma::{OwnedRoomId, RoomOrAliasId, UserId};
+use ruma::OwnedRoomId;
 use serde_json::value::RawValue;
 
 use common::Bench;
-
-impl Bench {
-    async fn node(&self, bell: Bell) -> Node {
-        let caches = Caches::new();
-        let (log, pool) = self.log(bell, caches.followers()).await;
-        let rooms = Rooms::new(rooms::Options {
-            pool: pool.clone(),
-            interner: Interner::new(pool),
-            log: log.clone(),
-            signer: Signer::new("localhost", "ed25519:1", &[7; 32]),
-            server_name: "localhost".try_into().expect("name"),
-            default_version: RoomVersion::V12,
-            caches,
-        });
-        Node { rooms, log }
-    }
-}
-
-#[derive(Clone)]
-struct Node {
-    rooms: Rooms,
-    log: Log,
-}
+use node::Node;
 
 impl Node {
-    async fn user(&self, name: &str) -> Requester {
-        let user_id = UserId::parse(format!("@{name}:localhost")).expect("user ID");
-        let user = self.rooms.interner().number(user_id.as_str()).await.expect("number");
-        Requester { user, user_id, device: DeviceNr(i64::from(user.0)), device_id: "D".into(), admin: false }
-    }
-
-    async fn public_room(&self, creator: &Requester) -> OwnedRoomId {
-        self.create(creator, NewRoom { preset: Some(Preset::PublicChat), ..NewRoom::default() }).await
-    }
-
-    async fn create(&self, creator: &Requester, wish: NewRoom) -> OwnedRoomId {
-        self.rooms.create(&creator.into(), wish).await.expect("created")
-    }
-
-    async fn join(&self, user: &Requester, room: &OwnedRoomId) -> Result<(), WriteError> {
-        let room = <&RoomOrAliasId>::from(&**room);
-        self.rooms.join(&user.into(), room, &[], None).await.map(drop)
-    }
-
-    async fn say(&self, user: &Requester, room: &OwnedRoomId, txn: &str) -> Result<Arc<str>, WriteError> {
-        self.rooms.send(user, room, "m.room.message", r#"{"body":"hello","msgtype":"m.text"}"#, txn).await
-    }
-
     async fn content(&self, room: &OwnedRoomId, kind: &str, key: &str) -> Option<String> {
         let room = self.rooms.find(room).await.expect("read").expect("room");
         let (kind, key) = (self.number(kind).await?, self.number(key).await?);
@@ -199,3 +153,39 @@ async fn memberships_follow_the_rules_of_the_room() {
     assert!(node.rooms.forget(&b, &room).await.expect("forgotten"));
     assert!(node.rooms.memberships(bob.user).await.expect("read").all.iter().any(|m| m.forgotten));
 }
+
+/// One node fills a room with messages, so that its tail never rests; through the other, people come in.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_joins_a_busy_room_through_another_node_is_not_starved() {
+    let bench = Bench::new().await;
+    let nats = Nats::start().await;
+    let bell = async || Bell::nats(&nats.url(), "localhost").await.expect("bell");
+    let (busy, other) = (bench.node(bell().await).await, bench.node(bell().await).await);
+    let alice = busy.user("alice").await;
+    let room = busy.public_room(&alice).await;
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut talk = tokio::task::JoinSet::new();
+    for n in 0..16 {
+        let (node, alice, room, done) = (busy.clone(), alice.clone(), room.clone(), Arc::clone(&done));
+        talk.spawn(async move {
+            let mut said = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                node.say(&alice, &room, &format!("{n}.{said}")).await.expect("sent");
+                said += 1;
+            }
+            said
+        });
+    }
+    let mut longest = std::time::Duration::ZERO;
+    for n in 0..JOINS {
+        let user = other.user(&format!("user{n}")).await;
+        let begin = std::time::Instant::now();
+        other.join(&user, &room).await.unwrap_or_else(|error| panic!("join {n}: {error}"));
+        longest = longest.max(begin.elapsed());
+    }
+    done.store(true, std::sync::atomic::Ordering::Relaxed);
+    let said: usize = talk.join_all().await.into_iter().sum();
+    println!("{JOINS} joins beside {said} messages; the longest took {longest:.1?}");
+}
+
+const JOINS: usize = 40;

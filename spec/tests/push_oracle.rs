@@ -161,7 +161,8 @@ fn evaluation_agrees_with_ruma() {
 
         let levels = Levels::from_iter([("room", room_level)]);
         let power = Some(SenderPower { level, notifications: Some(&levels) });
-        let context = Context { user_id: ALICE, display_name: Some(name), member_count, power };
+        let context =
+            Context { user_id: ALICE, display_name: Some(name), member_count, power, mentions_in_body: false };
         let ours = CompiledRuleset::new(&serde_json::from_value(rules.clone()).unwrap(), ALICE);
         let ours = ours.evaluate(&FlatEvent::new(event.as_object().unwrap(), ROOM), &context).to_vec();
 

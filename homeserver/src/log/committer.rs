@@ -28,6 +28,8 @@ pub enum Submitted {
     Stored { pos: Pos, beside: bool },
     /// Another writer was first: nothing is stored; re-read the room and rebuild.
     Stale,
+    /// The room is held for a writer on another node: nothing is stored; the same in a moment.
+    Held,
     /// The transaction created this event earlier; nothing else is stored.
     Known(Arc<str>),
 }
@@ -142,6 +144,7 @@ impl Group {
                         batch.rooms.len() - 1
                     });
                     batch.rooms[place].events.extend(write.events.iter().cloned());
+                    batch.rooms[place].hold |= write.hold;
                     places.push(Some(place));
                 }
                 Job::Writes { writes, .. } => {
@@ -314,9 +317,10 @@ impl Committer {
                         Outcome::Stored => Submitted::Stored { pos: answer.last, beside: answer.ord_base.is_empty() },
                         Outcome::Beside => Submitted::Stored { pos: answer.last, beside: true },
                         Outcome::Stale => Submitted::Stale,
+                        Outcome::Held => Submitted::Held,
                         Outcome::Known => known(&write, answer).map_or(Submitted::Stale, Submitted::Known),
                     };
-                    if matches!(submitted, Submitted::Stale | Submitted::Known(_)) {
+                    if !matches!(submitted, Submitted::Stored { .. }) {
                         self.refused.add(&write);
                     }
                     drop(sender.send(Ok(submitted)));
@@ -371,6 +375,7 @@ fn slice(batch: &Batch, answer: &Answer, writer: i64) -> Slice {
                     json: Arc::clone(&e.json),
                     txn: e.txn.as_ref().map(|t| (t.key.device, Arc::clone(&t.id))),
                     redacts: e.redacts.as_ref().map(|r| r.target),
+                    noted: e.noted.clone(),
                 }));
                 pos += 1;
             }
@@ -400,11 +405,14 @@ fn beside(batch: &Batch, first: i64) -> Beside {
         private: r.private,
         thread: Arc::clone(&r.thread),
         event_id: Arc::clone(&r.event_id),
+        event_pos: r.event_pos,
         ts: r.ts,
     });
+    let push_rules = batch.account_data.iter().filter(|a| a.room == RoomNr(0) && &*a.kind == "m.push_rules");
     Beside {
         receipts: receipts.collect(),
         account_data: batch.account_data.iter().map(|a| a.user).collect(),
+        push_rules: Some(push_rules.map(|a| a.user).collect()),
         to_device: batch.to_device.iter().flat_map(|w| w.messages.iter().map(|m| m.1)).collect(),
         device_changes: batch.device_changes.clone(),
     }

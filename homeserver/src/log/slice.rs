@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::storage::{DeviceNr, EventNr, FrameNr, Membership, Pos, RoomNr, Sym, UserNr, slice::Row};
+use crate::storage::{DeviceNr, EventNr, FrameNr, Membership, Pos, RoomNr, Sym, UserNr, commit::Noted, slice::Row};
 
 /// A commit: the positions `first..=last` and what they touched.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub struct Beside {
     pub receipts: Vec<LogReceipt>,
     /// Whose account data was written.
     pub account_data: Vec<UserNr>,
+    /// Whose push rules were; `None` where the writer does not say.
+    #[serde(default)]
+    pub push_rules: Option<Vec<UserNr>>,
     /// For which devices messages were queued.
     pub to_device: Vec<DeviceNr>,
     /// Whose device lists changed.
@@ -45,6 +48,9 @@ pub struct LogReceipt {
     pub private: bool,
     pub thread: Arc<str>,
     pub event_id: Arc<str>,
+    /// The event's place in the log, where the writer says it.
+    #[serde(default)]
+    pub event_pos: Option<Pos>,
     pub ts: i64,
 }
 
@@ -70,6 +76,9 @@ pub struct LogEvent {
     pub txn: Option<(DeviceNr, Arc<str>)>,
     /// What it redacts.
     pub redacts: Option<EventNr>,
+    /// Whom it notifies.
+    #[serde(default)]
+    pub noted: Noted,
 }
 
 /// What caches must drop.

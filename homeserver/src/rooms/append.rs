@@ -6,19 +6,21 @@
 use std::{
     collections::{HashMap, hash_map::RandomState},
     hash::BuildHasher,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use roost_spec::{
-    auth::{self, Action, Power, Rejection, StateView},
+    auth::{self, Action, Power, PowerLevel, Rejection, StateView},
     event::{self, EventRef, FormatError, Pdu},
+    push::SenderPower,
 };
 
 use super::{
     Author, Draft, Extremity, Head, Room, Rooms, WriteError,
     draft::{RedactionTarget, Step},
     heads::Live,
+    unread::{Asked, Audience},
 };
 use crate::{
     clock::now_ms,
@@ -26,7 +28,7 @@ use crate::{
     metrics,
     storage::{
         Error, EventNr, Pos,
-        commit::{EventWrite, NewRoom, Redacted, RoomWrite},
+        commit::{EventWrite, NewRoom, Noted, Redacted, RoomWrite},
     },
 };
 
@@ -35,6 +37,12 @@ const ATTEMPTS: u32 = 14;
 /// So often at once; then with pauses that double.
 const AT_ONCE: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(8);
+/// From this attempt on a change of state has the room held for it: messages need no exact tail, and another node's would
+/// else be always first.
+const HOLD_AFTER: u32 = 2;
+/// How long whoever meets a held room waits, and how often for one attempt.
+const HELD_PAUSE: Duration = Duration::from_millis(25);
+const HELD_FOR_ONE: u32 = 10;
 
 /// Events in the making, one on top of another.
 pub(super) struct Built {
@@ -74,33 +82,42 @@ impl Rooms {
     /// # Errors
     /// See [`WriteError`].
     pub async fn append(&self, room: &Room, author: &Author, drafts: Vec<Draft>) -> Result<Vec<Arc<str>>, WriteError> {
-        let steps = self.steps(room.rules, author, drafts).await?;
+        let mut steps = self.steps(room.rules, author, drafts).await?;
+        for step in &mut steps {
+            step.thread = self.thread_of_content(room.nr, &step.draft.content).await?;
+        }
+        // Memberships concern hardly anybody but whom they are about: many may join at once, and ask for nothing.
+        let audience = match steps.iter().all(|step| step.membership.is_some()) {
+            true => self.known_audience(room),
+            false => Some(self.audience(room).await?),
+        };
         let count = steps.len() + steps.iter().filter(|step| step.key.is_some()).count();
         let mut loaded = HashMap::new();
-        let (mut attempt, mut doubted) = (0, false);
+        let (mut attempt, mut doubted, mut held) = (0, false, 0);
         while attempt < ATTEMPTS {
             let live = self.live(room).await?;
             let mut numbers = self.0.log.numbers(count).await?;
-            let (pending, ids) = match self.submit(room, author, &steps, &live, &loaded, &mut numbers) {
-                Ok(submitted) => submitted,
-                Err(Obstacle::Dead) => {
-                    self.0.caches.heads.kill(room.nr, &live);
-                    attempt += 1;
-                    continue;
-                }
-                Err(Obstacle::Missing(numbers)) => {
-                    // What is built meanwhile stays in the cache, so that this ends.
-                    loaded.extend(self.pdus(room, &numbers).await?);
-                    continue;
-                }
-                // Another node may just have changed what forbids it: nobody is refused for what this node has not heard.
-                Err(Obstacle::Refused(WriteError::Rejected(_))) if !doubted => {
-                    doubted = true;
-                    self.0.log.reach(Pos(i64::MAX)).await?;
-                    continue;
-                }
-                Err(Obstacle::Refused(error)) => return Err(error),
-            };
+            let (pending, ids) =
+                match self.submit(room, author, &steps, &live, &loaded, &mut numbers, audience.as_deref(), attempt) {
+                    Ok(submitted) => submitted,
+                    Err(Obstacle::Dead) => {
+                        self.0.caches.heads.kill(room.nr, &live);
+                        attempt += 1;
+                        continue;
+                    }
+                    Err(Obstacle::Missing(numbers)) => {
+                        // What is built meanwhile stays in the cache, so that this ends.
+                        loaded.extend(self.pdus(room, &numbers).await?);
+                        continue;
+                    }
+                    // Another node may just have changed what forbids it: nobody is refused for what this node has not heard.
+                    Err(Obstacle::Refused(WriteError::Rejected(_))) if !doubted => {
+                        doubted = true;
+                        self.0.log.reach(Pos(i64::MAX)).await?;
+                        continue;
+                    }
+                    Err(Obstacle::Refused(error)) => return Err(error),
+                };
             let outcome = pending.outcome().await;
             if !matches!(outcome, Ok(Submitted::Stored { beside: false, .. })) {
                 self.0.caches.heads.kill(room.nr, &live);
@@ -116,6 +133,12 @@ impl Rooms {
                     pause(attempt).await;
                     attempt += 1;
                 }
+                // Another node's writer is let pass. It has its own attempts; this one keeps what it has left of them.
+                Submitted::Held => {
+                    held += 1;
+                    tokio::time::sleep(share_of(HELD_PAUSE, held)).await;
+                    attempt += u32::from(held % HELD_FOR_ONE == 0);
+                }
             }
         }
         Err(WriteError::Contended)
@@ -129,6 +152,7 @@ impl Rooms {
     }
 
     /// Builds under the room's lock, and submits under it, so that the order of submission is the order of building.
+    #[expect(clippy::too_many_arguments, reason = "a step of `append`: all that it depends on is passed in")]
     fn submit(
         &self,
         room: &Room,
@@ -137,12 +161,18 @@ impl Rooms {
         live: &Live,
         loaded: &HashMap<EventNr, Pdu>,
         numbers: &mut Taken,
+        audience: Option<&Mutex<Audience>>,
+        attempt: u32,
     ) -> Result<(Pending<Submitted>, Vec<Arc<str>>), Obstacle> {
         let mut state = live.lock();
         if state.dead {
             return Err(Obstacle::Dead);
         }
-        let built = self.build(room, author, steps, &state.newest, loaded, numbers, now_ms())?;
+        let mut built = {
+            let audience = audience.map(|audience| audience.lock().unwrap_or_else(PoisonError::into_inner));
+            self.build(room, author, steps, &state.newest, loaded, numbers, now_ms(), audience.as_deref())?
+        };
+        built.write.hold = attempt >= HOLD_AFTER && steps.iter().any(|step| step.key.is_some());
         let pending = self.0.log.submit(built.write)?;
         state.advance(built.head);
         Ok((pending, built.ids))
@@ -159,6 +189,7 @@ impl Rooms {
         loaded: &HashMap<EventNr, Pdu>,
         numbers: &mut Taken,
         now: i64,
+        audience: Option<&Audience>,
     ) -> Result<Built, Obstacle> {
         let mut head = head.clone();
         let mut write = RoomWrite {
@@ -167,6 +198,7 @@ impl Rooms {
             built_on: head.tail,
             built_frame: head.frame.nr,
             consumed: head.extremities.iter().map(|e| e.nr).collect(),
+            hold: false,
             events: Vec::with_capacity(steps.len()),
         };
         let mut fresh: HashMap<EventNr, Pdu> = HashMap::new();
@@ -176,6 +208,7 @@ impl Rooms {
             let pdu = self.sign(room, author, step, &head, &view, now)?;
             auth::check(room.rules, &pdu, &view)?;
             let redacts = redacts(room, author, step, &view)?;
+            let noted = audience.map_or_else(Noted::default, |audience| noted(room, author, step, &view, audience));
 
             let nr = numbers.event().ok_or_else(out_of_numbers)?;
             let replaces = step.key.and_then(|key| head.frame.state.get(&key).copied());
@@ -205,6 +238,7 @@ impl Rooms {
                 membership: step.membership,
                 txn: step.draft.txn.clone(),
                 redacts,
+                noted,
             });
             head.tail = nr;
             head.extremities = Arc::new([Extremity { nr, reference: reference(&pdu), depth }]);
@@ -297,6 +331,28 @@ fn redacts(room: &Room, author: &Author, step: &Step, view: &View<'_>) -> Result
     }
 }
 
+/// Whom the event notifies.
+fn noted(room: &Room, author: &Author, step: &Step, view: &View<'_>, audience: &Audience) -> Noted {
+    let level = Power::of(room.rules, view).and_then(|power| power.of_user(author.id.as_str()));
+    let levels = view.event("m.room.power_levels", "").and_then(Pdu::power_levels);
+    let power = level.ok().map(|level| SenderPower {
+        level: match level {
+            PowerLevel::Finite(level) => level,
+            PowerLevel::Infinite => i64::MAX,
+        },
+        notifications: levels.and_then(|levels| levels.notifications.present()),
+    });
+    audience.evaluate(&Asked {
+        kind: &step.draft.kind,
+        sender: author.nr,
+        sender_id: author.id.as_str(),
+        state_key: step.draft.state_key.as_deref(),
+        content: &step.draft.content,
+        power,
+        thread: step.thread.clone(),
+    })
+}
+
 fn out_of_numbers() -> WriteError {
     Error::Inconsistent("fewer numbers were taken than events built".to_owned()).into()
 }
@@ -305,8 +361,12 @@ async fn pause(attempt: u32) {
     if attempt < AT_ONCE {
         return;
     }
-    let longest = FIRST_PAUSE * (1 << (attempt - AT_ONCE).min(6));
+    tokio::time::sleep(share_of(FIRST_PAUSE * (1 << (attempt - AT_ONCE).min(6)), attempt)).await;
+}
+
+/// Between half of `longest` and the whole.
+fn share_of(longest: Duration, salt: u32) -> Duration {
     // Any differing number will do, and a fresh hasher has one.
-    let share = RandomState::new().hash_one(attempt) % 1000;
-    tokio::time::sleep(longest / 2 + longest * u32::try_from(share).unwrap_or(0) / 2000).await;
+    let share = RandomState::new().hash_one(salt) % 1000;
+    longest / 2 + longest * u32::try_from(share).unwrap_or(0) / 2000
 }

@@ -187,7 +187,7 @@ impl Rooms {
             _ => Arc::new(unnamed),
         };
 
-        let built = self.build(&room, author, &steps, &no_head(), &HashMap::new(), &mut numbers, now);
+        let built = self.build(&room, author, &steps, &no_head(), &HashMap::new(), &mut numbers, now, None);
         let built = built.map_err(|obstacle| match obstacle {
             Obstacle::Refused(error) => CreateError::from(error),
             // Whatever these events need stands among them.

@@ -74,6 +74,8 @@ pub(super) struct Step {
     pub key: Option<StateKey>,
     pub membership: Option<Membership>,
     pub needs: Vec<Need>,
+    /// The root of the thread that it is in.
+    pub thread: Option<Arc<str>>,
 }
 
 /// A state event that is wanted to authorize a draft.
@@ -128,7 +130,7 @@ impl Rooms {
             let key = draft.state_key.is_some().then_some(StateKey::new(kind, state_key));
             let is_member = kind == Sym::MEMBER && key.is_some();
             let membership = draft.content.get_str("membership").filter(|_| is_member).and_then(Membership::parse);
-            Step { draft, kind, key, membership, needs }
+            Step { draft, kind, key, membership, needs, thread: None }
         });
         Ok(steps.collect())
     }

@@ -228,6 +228,7 @@ mod tests {
             json: r#"{"content":{},"sender":"@a:b","type":"m.room.message"}"#.into(),
             txn: None,
             redacts: redacts.map(EventNr),
+            noted: Default::default(),
         })
     }
 

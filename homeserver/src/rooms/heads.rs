@@ -278,6 +278,7 @@ mod tests {
             json: serde_json::json!({ "prev_events": after, "depth": nr }).to_string().into(),
             txn: None,
             redacts: None,
+            noted: Default::default(),
         })
     }
 

@@ -5,7 +5,7 @@
 //! - `find`, `members`: rooms by ID, and who is in which
 //! - `events`, `recent`, `timeline`: events in memory, and each room's newest; `render` writes them for clients
 //! - `visibility`: who may see which of them; `access`: who may look into a room at all; `messages`: pages of history
-//! - `receipts`: how far users have read
+//! - `receipts`: how far users have read; [`unread`]: whom events notify, and how much is unread
 //! - `append`: the one operation that writes events, on `draft`s; `send`, `membership`, `create`, `upgrade`, `aliases` use it
 //! - `pdus`: parsed state events; `once`: a transaction ID is good for one event
 //! - `followed`: the cache of what the log changes
@@ -39,6 +39,7 @@ pub mod state;
 pub mod state_read;
 mod stored;
 mod timeline;
+pub mod unread;
 mod upgrade;
 pub mod visibility;
 mod write_error;
@@ -105,6 +106,7 @@ pub struct Caches {
     turns: Arc<Turns>,
     pdus: pdus::Pdus,
     recent_txns: once::RecentTxns,
+    unread: Arc<unread::UnreadCaches>,
 }
 
 impl Caches {
@@ -120,6 +122,7 @@ impl Caches {
             turns: Arc::default(),
             pdus: pdus::Pdus::new(),
             recent_txns: once::recent_txns(),
+            unread: Arc::new(unread::UnreadCaches::new()),
             frames,
         }
     }
@@ -130,6 +133,7 @@ impl Caches {
             Arc::clone(&self.heads) as Arc<dyn Apply>,
             Arc::clone(&self.members) as Arc<dyn Apply>,
             Arc::clone(&self.events) as Arc<dyn Apply>,
+            Arc::clone(&self.unread) as Arc<dyn Apply>,
         ]
     }
 }
@@ -138,6 +142,7 @@ impl Rooms {
     /// The rooms over their caches, which `log` already tells what changes.
     pub fn new(options: Options) -> Self {
         let Options { pool, interner, log, signer, server_name, default_version, caches } = options;
+        caches.unread.begin_at(log.watermark());
         Self(Arc::new(Inner { pool, interner, log, signer, server_name, default_version, caches }))
     }
 

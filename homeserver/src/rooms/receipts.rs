@@ -89,7 +89,12 @@ impl Rooms {
             let known = storage::receipt::of_user(&self.0.pool, room.nr, user).await?;
             for receipt in receipts {
                 let event = self.event_to_mark(room.nr, &receipt.event_id).await?;
-                if !self.is_in_thread(&event, &receipt.thread).await? {
+                let belongs = match &receipt.thread {
+                    Thread::Unthreaded => true,
+                    Thread::Main => self.is_in_thread(&event, None).await?,
+                    Thread::Root(root) => self.is_in_thread(&event, Some(root.as_str())).await?,
+                };
+                if !belongs {
                     return Err(ReceiptError::NotInThread(receipt.event_id.clone()));
                 }
                 let behind = known
@@ -103,6 +108,7 @@ impl Rooms {
                         private: receipt.private,
                         thread: receipt.thread.as_str().into(),
                         event_id: Arc::clone(&event.id),
+                        event_pos: event.pos,
                         ts: clock::now_ms(),
                     });
                 }
@@ -138,45 +144,5 @@ impl Rooms {
     async fn event_to_mark(&self, room: RoomNr, event_id: &EventId) -> Result<Arc<StoredEvent>, ReceiptError> {
         let event = self.event_by_id(room, event_id.as_str()).await?;
         event.filter(|event| event.ord.is_some()).ok_or_else(|| ReceiptError::UnknownEvent(event_id.to_owned()))
-    }
-
-    /// A root counts to its own thread and to the main timeline.
-    async fn is_in_thread(&self, event: &StoredEvent, thread: &Thread) -> storage::Result<bool> {
-        Ok(match thread {
-            Thread::Unthreaded => true,
-            Thread::Main => self.thread_of(event).await?.is_none(),
-            Thread::Root(root) => {
-                root.as_str() == &*event.id || self.thread_of(event).await?.as_deref() == Some(root.as_str())
-            }
-        })
-    }
-
-    /// The root of the thread that an event is in, directly or by what it relates to.
-    async fn thread_of(&self, event: &StoredEvent) -> storage::Result<Option<String>> {
-        let (room, mut relation) = (event.room, Relation::of(event));
-        // The specification recommends three hops.
-        for _ in 0..3 {
-            let Some(Relation { rel_type, event_id: Some(parent) }) = relation else { return Ok(None) };
-            if rel_type.as_deref() == Some("m.thread") {
-                return Ok(Some(parent));
-            }
-            relation = self.event_by_id(room, &parent).await?.and_then(|event| Relation::of(&event));
-        }
-        Ok(None)
-    }
-}
-
-/// `m.relates_to` of an event's content.
-#[derive(Deserialize)]
-struct Relation {
-    #[serde(default)]
-    rel_type: Option<String>,
-    #[serde(default)]
-    event_id: Option<String>,
-}
-
-impl Relation {
-    fn of(event: &StoredEvent) -> Option<Self> {
-        serde_json::from_str(event.content_value("m.relates_to")?).ok()
     }
 }

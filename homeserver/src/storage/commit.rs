@@ -1,7 +1,8 @@
-//! The commit: one call of `commit_v1` for all that a node has to write.
+//! The commit: one call of `commit_v2` for all that a node has to write.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sqlx::{FromRow, PgConnection};
 
@@ -26,6 +27,8 @@ pub struct RoomWrite {
     pub built_frame: FrameNr,
     /// The extremities that the first event consumes.
     pub consumed: Vec<EventNr>,
+    /// A change of state that was refused before: where it is refused again, others wait a moment.
+    pub hold: bool,
     /// Never empty.
     pub events: Vec<EventWrite>,
 }
@@ -56,6 +59,34 @@ pub struct EventWrite {
     pub txn: Option<Txn>,
     /// What this event redacts, where its sender may.
     pub redacts: Option<Redacted>,
+    /// Whom it notifies.
+    pub noted: Noted,
+}
+
+/// Whom an event notifies: everybody whose rules are the predefined ones as far as its room goes, and who otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noted {
+    pub notify: bool,
+    pub highlight: bool,
+    /// The root of the thread that it is in.
+    pub thread: Option<Arc<str>>,
+    /// Members whom it concerns in another way than their rules as a whole say.
+    pub exceptions: Arc<[Exception]>,
+}
+
+/// What an event is to one member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exception {
+    pub user: UserNr,
+    pub notify: bool,
+    pub highlight: bool,
+}
+
+impl Noted {
+    /// As the database has it.
+    pub fn bits(&self) -> i16 {
+        i16::from(self.notify) | i16::from(self.notify && self.highlight) << 1
+    }
 }
 
 /// A frame row.
@@ -112,6 +143,8 @@ pub struct ReceiptWrite {
     pub private: bool,
     pub thread: Arc<str>,
     pub event_id: Arc<str>,
+    /// The event's place in the log.
+    pub event_pos: Option<Pos>,
     pub ts: i64,
 }
 
@@ -155,6 +188,8 @@ pub enum Outcome {
     Known,
     /// Stored, beside another tail that this node has not seen.
     Beside,
+    /// The room is held for another writer: come again in a moment.
+    Held,
 }
 
 /// The database's answer to a batch.
@@ -187,9 +222,10 @@ struct Row {
     known_event_id: Option<Vec<String>>,
 }
 
-const CALL: &str = "select * from commit_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
-    $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, \
-    $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, $63, $64)";
+const CALL: &str = "select * from commit_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
+    $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, \
+    $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, \
+    $61, $62, $63, $64, $65, $66, $67, $68, $69, $70, $71, $72, $73, $74, $75, $76, $77)";
 
 /// Commits `batch` under (`writer`, `number`); the same pair again gets the first answer.
 ///
@@ -211,6 +247,10 @@ pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, b
     let queued: Vec<(i32, &_)> =
         (1..).zip(&batch.to_device).flat_map(|(i, w)| w.messages.iter().map(move |m| (i, m))).collect();
 
+    let exceptions: Vec<(i32, &Exception)> =
+        (1..).zip(&owned).flat_map(|(at, (_, e))| e.noted.exceptions.iter().map(move |x| (at, x))).collect();
+    let running = Running::of(rooms);
+
     let row: Row = sqlx::query_as(CALL)
         .bind(writer)
         .bind(number)
@@ -224,6 +264,9 @@ pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, b
         .bind(list(rooms, |r| r.events.iter().any(|e| e.new_frame.is_some())))
         .bind(list(rooms, |r| r.events.last().map_or(r.built_on, |e| e.nr)))
         .bind(list(rooms, |r| r.events.last().map_or(r.built_frame, |e| e.frame)))
+        .bind(list(rooms, |r| i32::try_from(r.events.len()).unwrap_or(i32::MAX)))
+        .bind(running.totals)
+        .bind(list(rooms, |r| r.hold))
         .bind(list(&consumed, |c| c.0))
         .bind(list(&consumed, |c| c.1))
         .bind(list(&owned, |(i, _)| *i))
@@ -240,6 +283,16 @@ pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, b
         .bind(list(&owned, |(_, e)| &*e.json))
         .bind(list(&owned, |(_, e)| e.txn.as_ref().map(|t| t.key.device)))
         .bind(list(&owned, |(_, e)| e.txn.as_ref().map(|t| &*t.id)))
+        .bind(running.places)
+        .bind(list(&owned, |(_, e)| e.noted.bits()))
+        .bind(running.main)
+        .bind(list(&running.threads, |t| t.0))
+        .bind(list(&running.threads, |t| t.1))
+        .bind(list(&running.threads, |t| t.2))
+        .bind(list(&exceptions, |(at, _)| *at))
+        .bind(list(&exceptions, |(_, x)| x.user))
+        .bind(list(&exceptions, |(_, x)| i16::from(x.notify)))
+        .bind(list(&exceptions, |(_, x)| i16::from(x.highlight)))
         .bind(list(&frames, |(i, _)| *i))
         .bind(list(&frames, |(_, f)| f.nr))
         .bind(list(&frames, |(_, f)| f.n))
@@ -281,6 +334,45 @@ pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, b
     row.answer()
 }
 
+/// What needs no lock to be counted.
+#[derive(Default)]
+struct Running<'a> {
+    /// An event each: its place in its room's part of the batch, and how many of that part notify in the main timeline, up
+    /// to it.
+    places: Vec<i32>,
+    main: Vec<i64>,
+    /// A room each: how many notify in its main timeline.
+    totals: Vec<i64>,
+    /// Events in threads, by their 1-based index, with how many of the thread notify, up to each.
+    threads: Vec<(i32, &'a str, i64)>,
+}
+
+impl<'a> Running<'a> {
+    fn of(rooms: &'a [RoomWrite]) -> Self {
+        let (mut running, mut index) = (Self::default(), 0);
+        for room in rooms {
+            let mut main = 0;
+            let mut threads: HashMap<&str, i64> = HashMap::new();
+            for (place, event) in (0..).zip(&room.events) {
+                index += 1;
+                let counts = i64::from(event.noted.notify);
+                match event.noted.thread.as_deref() {
+                    None => main += counts,
+                    Some(thread) => {
+                        let count = threads.entry(thread).or_default();
+                        *count += counts;
+                        running.threads.push((index, thread, *count));
+                    }
+                }
+                running.places.push(place);
+                running.main.push(main);
+            }
+            running.totals.push(main);
+        }
+        running
+    }
+}
+
 fn list<'a, T, U>(items: &'a [T], field: impl FnMut(&'a T) -> U) -> Vec<U> {
     items.iter().map(field).collect()
 }
@@ -295,7 +387,8 @@ impl Row {
                 1 => Ok(Outcome::Stale),
                 2 => Ok(Outcome::Known),
                 3 => Ok(Outcome::Beside),
-                other => Err(super::Error::Inconsistent(format!("commit_v1 answered outcome {other}"))),
+                4 => Ok(Outcome::Held),
+                other => Err(super::Error::Inconsistent(format!("commit_v2 answered outcome {other}"))),
             })
             .collect::<Result<_>>()?;
         let devices = self.known_device.unwrap_or_default();

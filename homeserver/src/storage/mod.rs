@@ -31,6 +31,7 @@ pub mod to_device;
 pub mod token;
 pub mod txn;
 pub mod uia;
+pub mod unread;
 
 use std::time::Duration;
 

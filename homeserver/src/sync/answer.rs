@@ -20,6 +20,7 @@ use crate::{
     rooms::{
         Room, StoredEvent,
         render::{Beside, Shown, View, write_client_event, write_stripped},
+        unread::{Count, Unread},
     },
     storage::{
         Membership, Result, RoomNr, Sym, UserNr,
@@ -40,6 +41,8 @@ pub(super) struct Part {
     /// Whole events, as JSON.
     pub ephemeral: Vec<String>,
     pub account_data: Vec<AccountData>,
+    /// How much is unread, of a joined room.
+    pub unread: Option<Unread>,
 }
 
 /// Everything that one sync tells.
@@ -252,8 +255,36 @@ impl Writer<'_> {
             if let Some((summary, heroes)) = &part.summary {
                 self.summary(summary, heroes.as_deref());
             }
+            if let Some(unread) = &part.unread {
+                self.unread(unread);
+            }
             self.out.push('}');
         }
+    }
+
+    /// Threads have counts of their own where the client asks for them; otherwise they count to the room.
+    fn unread(&mut self, unread: &Unread) {
+        let by_thread = self.reader.filter.thread_counts;
+        self.out.push_str(",\"unread_notifications\":");
+        self.count(if by_thread { unread.main } else { unread.total() });
+        if by_thread && !unread.threads.is_empty() {
+            self.out.push_str(",\"unread_thread_notifications\":{");
+            for (i, (root, count)) in unread.threads.iter().enumerate() {
+                self.out.push_str(if i > 0 { "," } else { "" });
+                push_string(&mut self.out, root);
+                self.out.push(':');
+                self.count(*count);
+            }
+            self.out.push('}');
+        }
+    }
+
+    fn count(&mut self, count: Count) {
+        self.out.push_str("{\"notification_count\":");
+        self.out.push_str(&count.notify.to_string());
+        self.out.push_str(",\"highlight_count\":");
+        self.out.push_str(&count.highlight.to_string());
+        self.out.push('}');
     }
 
     fn summary(&mut self, summary: &Summary, heroes: Option<&[UserNr]>) {

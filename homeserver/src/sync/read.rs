@@ -88,6 +88,12 @@ impl Sync {
         account_data::keep(&mut answer.account_data, &reader.filter.account_data);
         self.fill(&mut answer, reader, parts, notes.rooms, receipts, typing.rooms, since.is_some()).await?;
         let empty = answer.is_empty();
+        let joined: Vec<RoomNr> = answer.join.iter().map(|part| part.room.nr).collect();
+        let mut unread = self.0.rooms.counts(reader.user, &joined).await?;
+        for part in &mut answer.join {
+            // Who has just joined has not read anything, and nothing there is for them to read.
+            part.unread = Some(unread.remove(&part.room.nr).unwrap_or_default());
+        }
         let body = self.write(&answer, reader).await?;
         Ok(News { body, next: answer.next, empty })
     }
@@ -166,7 +172,12 @@ impl Sync {
             let summary = summaries.get(&l.room.nr).map(|(summary, unnamed)| {
                 (Arc::clone(summary), unnamed.then(|| summary::heroes(summary, reader.user)))
             });
-            let always = l.job.newly || l.job.state == Wanted::Whole && !l.job.left;
+            // The reader's own receipts change the counts, whether or not the client wants to see receipts.
+            let has_read = || {
+                let receipts = self.0.touched.receipts(l.room.nr, since, until).unwrap_or_default();
+                receipts.iter().any(|receipt| receipt.user == reader.user)
+            };
+            let always = !l.job.left && (l.job.newly || l.job.state == Wanted::Whole || has_read());
             parts.push(Part {
                 room: l.room,
                 left: l.job.left,
@@ -176,6 +187,7 @@ impl Sync {
                 shape: l.shape,
                 ephemeral: Vec::new(),
                 account_data: Vec::new(),
+                unread: None,
             });
         }
         Ok(parts)

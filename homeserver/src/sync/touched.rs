@@ -172,6 +172,7 @@ mod tests {
             private: false,
             thread: "".into(),
             event_id: "$e".into(),
+            event_pos: None,
             ts: 0,
         }
     }
@@ -183,6 +184,7 @@ mod tests {
         let beside = Beside {
             receipts: vec![receipt(12), receipt(13)],
             account_data: vec![UserNr::CREATE],
+            push_rules: None,
             to_device: vec![DeviceNr(1)],
             device_changes: vec![UserNr::NAME, UserNr::NAME],
         };

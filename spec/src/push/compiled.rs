@@ -4,13 +4,14 @@
 //! lower-cased. Conditions that name the user compare with the context, so that all users who changed nothing share
 //! one compiled default.
 //!
-//! **Invariant:** evaluation allocates only for `contains_display_name`, and its time does not depend on who else is
+//! **Invariant:** evaluation allocates only for names looked for in a body, and its time does not depend on who else is
 //! in the room.
 
 use super::{
     Action, Condition, FlatEvent, MemberCount, PushRule, RuleKind, Ruleset, Scalar, When,
     flat_event::{Leaf, Path},
     glob::Glob,
+    predefined::{IS_ROOM_MENTION, IS_USER_MENTION},
 };
 use crate::event::content::Levels;
 use std::sync::{Arc, LazyLock};
@@ -29,6 +30,10 @@ pub struct Context<'a> {
     pub member_count: u64,
     /// The power of the event's sender; without it `sender_notification_permission` never holds.
     pub power: Option<SenderPower<'a>>,
+    /// An event without `m.mentions` mentions whom its body names, as it did before version 1.17 of the specification:
+    /// the user by display name or localpart, everybody by `@room`. Clients and bots that are older than `m.mentions`
+    /// rely on it; it goes by the rules for mentions, so that whoever turned these off is left in peace.
+    pub mentions_in_body: bool,
 }
 
 /// The power of an event's sender against the levels of the room.
@@ -74,6 +79,10 @@ enum Check {
     DisplayName,
     MemberCount(MemberCount),
     Permission(Box<str>),
+    /// The first condition of `.m.rule.is_user_mention`: named in `m.mentions`, or in a body as of old.
+    UserMention(Path),
+    /// The same of `.m.rule.is_room_mention`.
+    RoomMention(Path),
 }
 
 impl CompiledRuleset {
@@ -111,7 +120,12 @@ impl CompiledRule {
         }
         let checks = match (&rule.when, kind) {
             (When::Conditions(conditions), _) => {
-                conditions.iter().map(|condition| Check::new(condition, user_id)).collect::<Option<_>>()?
+                let mut checks: Box<[Check]> =
+                    conditions.iter().map(|condition| Check::new(condition, user_id)).collect::<Option<_>>()?;
+                if rule.default {
+                    checks.iter_mut().for_each(|check| check.look_into_the_body(&rule.rule_id));
+                }
+                checks
             }
             (When::Pattern(pattern), _) => [Check::Words(Glob::new(&pattern.to_lowercase()))].into(),
             (When::RuleId, RuleKind::Room) => exactly("room_id", &rule.rule_id),
@@ -146,6 +160,15 @@ impl Check {
         })
     }
 
+    /// Makes the predefined rules for mentions what they were before `m.mentions`.
+    fn look_into_the_body(&mut self, rule_id: &str) {
+        match (rule_id, &self) {
+            (IS_USER_MENTION, Self::ContainsUser(path)) => *self = Self::UserMention(path.clone()),
+            (IS_ROOM_MENTION, Self::Is(path, _)) => *self = Self::RoomMention(path.clone()),
+            _ => {}
+        }
+    }
+
     fn holds(&self, event: &FlatEvent, context: &Context<'_>) -> bool {
         let lower = |path| event.get(path).and_then(Leaf::lower_text);
         match self {
@@ -156,8 +179,16 @@ impl Check {
             }
             Self::Is(path, value) => event.get(path).is_some_and(|leaf| leaf.is(value)),
             Self::Contains(path, value) => items(event, path).contains(value),
-            Self::ContainsUser(path) => {
-                items(event, path).iter().any(|item| matches!(item, Scalar::String(text) if text == context.user_id))
+            Self::ContainsUser(path) => contains_user(event, path, context),
+            Self::UserMention(path) => {
+                contains_user(event, path, context)
+                    || by_body(event, context)
+                        && (display_name_in_body(event, context) || localpart_in_body(event, context))
+            }
+            Self::RoomMention(path) => {
+                event.get(path).is_some_and(|leaf| leaf.is(&Scalar::Bool(true)))
+                    || by_body(event, context)
+                        && event.lower_body().is_some_and(|body| Glob::literal("@room").matches_words(body))
             }
             Self::DisplayName => display_name_in_body(event, context),
             Self::MemberCount(count) => count.contains(context.member_count),
@@ -171,6 +202,20 @@ fn items<'a>(event: &'a FlatEvent, path: &Path) -> &'a [Scalar] {
         Some(Leaf::Array(items)) => items,
         _ => &[],
     }
+}
+
+fn contains_user(event: &FlatEvent, path: &Path, context: &Context<'_>) -> bool {
+    items(event, path).iter().any(|item| matches!(item, Scalar::String(text) if text == context.user_id))
+}
+
+fn by_body(event: &FlatEvent, context: &Context<'_>) -> bool {
+    context.mentions_in_body && !event.says_mentions()
+}
+
+fn localpart_in_body(event: &FlatEvent, context: &Context<'_>) -> bool {
+    let localpart = context.user_id.strip_prefix('@').and_then(|rest| rest.split(':').next()).unwrap_or_default();
+    !localpart.is_empty()
+        && event.lower_body().is_some_and(|body| Glob::literal(&localpart.to_lowercase()).matches_words(body))
 }
 
 fn display_name_in_body(event: &FlatEvent, context: &Context<'_>) -> bool {
@@ -189,7 +234,13 @@ mod tests {
     const ROOM: &str = "!room:example.org";
 
     fn context() -> Context<'static> {
-        Context { user_id: ALICE, display_name: Some("Alice L."), member_count: 3, power: None }
+        Context {
+            user_id: ALICE,
+            display_name: Some("Alice L."),
+            member_count: 3,
+            power: None,
+            mentions_in_body: false,
+        }
     }
 
     fn event(value: Value) -> FlatEvent {
@@ -232,6 +283,21 @@ mod tests {
         let invite = event(json!({"type": "m.room.member", "state_key": ALICE, "content": {"membership": "invite"}}));
         assert!(default_actions(&invite, &context()).notify());
         assert!(!default_actions(&invite, &Context { user_id: "@carol:example.org", ..context() }).notify());
+    }
+
+    #[test]
+    fn before_there_were_mentions_a_body_named_whom_it_meant() {
+        let highlight = |value: Value, mentions_in_body| {
+            let power = Some(SenderPower { level: 50, notifications: None });
+            let context = Context { mentions_in_body, power, ..context() };
+            CompiledRuleset::server_default().evaluate(&event(value), &context).highlight()
+        };
+        for body in ["hey ALICE!", "hey alice l.", "@alice:example.org: hi", "@room look"] {
+            assert!(highlight(json!({"content": {"body": body}}), true), "{body}");
+            assert!(!highlight(json!({"content": {"body": body}}), false), "{body}");
+            assert!(!highlight(json!({"content": {"body": body, "m.mentions": {}}}), true), "{body}");
+        }
+        assert!(!highlight(json!({"content": {"body": "malice"}}), true));
     }
 
     #[test]

@@ -6,6 +6,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+use crate::canonical_json;
+
 /// The largest integer of canonical JSON, `2^53 - 1`.
 const MAX_INTEGER: i64 = (1 << 53) - 1;
 
@@ -33,6 +35,19 @@ impl Scalar {
             }
             Value::String(value) => Some(Self::String(value.clone())),
             Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    /// The same of a canonical value.
+    pub(super) fn from_canonical(value: &canonical_json::Value) -> Option<Self> {
+        match value {
+            canonical_json::Value::Null => Some(Self::Null),
+            canonical_json::Value::Bool(value) => Some(Self::Bool(*value)),
+            canonical_json::Value::Integer(value) => {
+                (-MAX_INTEGER..=MAX_INTEGER).contains(value).then_some(Self::Integer(*value))
+            }
+            canonical_json::Value::String(value) => Some(Self::String(value.as_ref().to_owned())),
+            _ => None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! **Invariant:** after construction nothing is parsed, folded or allocated any more, however many rulesets look.
 
 use super::condition::Scalar;
+use crate::canonical_json;
 use serde_json::{Map, Value};
 
 /// Paths that the predefined rules ask for; they get a slot instead of a search.
@@ -18,6 +19,7 @@ const KNOWN: [&str; 10] = [
     r"content.m\.mentions.room",
     r"content.m\.relates_to.rel_type",
 ];
+const MENTIONS: &str = "m.mentions";
 const SENDER: usize = 1;
 const BODY: usize = 4;
 /// JSON nested deeper than this is left out; the canonical form allows no event that deep.
@@ -69,12 +71,29 @@ impl Leaf {
     fn new(value: &Value) -> Option<Self> {
         match value {
             Value::Object(_) => None,
-            Value::String(text) => {
-                let lower = text.to_lowercase();
-                Some(Self::Text(text.as_str().into(), (lower != *text).then(|| lower.into())))
-            }
+            Value::String(text) => Some(Self::of_text(text)),
             Value::Array(items) => Some(Self::Array(items.iter().filter_map(Scalar::from_json).collect())),
             scalar => Scalar::from_json(scalar).map(Self::Scalar),
+        }
+    }
+
+    fn of_text(text: &str) -> Self {
+        // Most of it is lower case already, and is not written twice.
+        if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+            return Self::Text(text.into(), None);
+        }
+        let lower = text.to_lowercase();
+        Self::Text(text.into(), (lower != *text).then(|| lower.into()))
+    }
+
+    fn of_canonical(value: &canonical_json::Value) -> Option<Self> {
+        match value {
+            canonical_json::Value::Object(_) => None,
+            canonical_json::Value::String(text) => Some(Self::of_text(text)),
+            canonical_json::Value::Array(items) => {
+                Some(Self::Array(items.iter().filter_map(Scalar::from_canonical).collect()))
+            }
+            scalar => Scalar::from_canonical(scalar).map(Self::Scalar),
         }
     }
 
@@ -101,12 +120,38 @@ pub struct FlatEvent {
     known: [Option<Leaf>; KNOWN.len()],
     /// Sorted by path.
     other: Vec<(Box<str>, Leaf)>,
+    /// `content` has `m.mentions`: nobody is mentioned who is not named there.
+    says_mentions: bool,
 }
 
 impl FlatEvent {
+    /// What rules can ask of an event that is being written: its type, sender, state key and content. What the server
+    /// adds to it (hashes, signatures, places) no rule asks for.
+    pub fn of_draft(
+        kind: &str,
+        sender: &str,
+        state_key: Option<&str>,
+        content: &canonical_json::Object,
+        room_id: &str,
+    ) -> Self {
+        let mut flat = Self { known: Default::default(), other: Vec::new(), says_mentions: false };
+        flat.says_mentions = content.get_object(MENTIONS).is_some();
+        for (path, text) in [("type", Some(kind)), ("sender", Some(sender)), ("state_key", state_key)] {
+            if let Some(text) = text {
+                flat.push(path, Leaf::of_text(text));
+            }
+        }
+        flat.push("room_id", Leaf::of_text(room_id));
+        flat.add_canonical(content, "content", 1);
+        flat.other.sort_by(|a, b| a.0.cmp(&b.0));
+        flat
+    }
+
     /// Flattens an event of the room `room_id`; a `room_id` in the event itself is not needed and not looked at.
     pub fn new(event: &Map<String, Value>, room_id: &str) -> Self {
-        let mut flat = Self { known: Default::default(), other: Vec::new() };
+        let mut flat = Self { known: Default::default(), other: Vec::new(), says_mentions: false };
+        flat.says_mentions =
+            event.get("content").and_then(|content| content.get(MENTIONS)).is_some_and(Value::is_object);
         flat.add_object(event, "", 0);
         flat.add("room_id", &Value::from(room_id));
         // A path can be written twice only by hostile keys (an empty one); the first counts.
@@ -144,8 +189,48 @@ impl FlatEvent {
         }
     }
 
+    /// Whether the event says whom it mentions.
+    pub fn says_mentions(&self) -> bool {
+        self.says_mentions
+    }
+
+    /// The body in lower case, if it has one.
+    pub fn lower_body(&self) -> Option<&str> {
+        self.known[BODY].as_ref()?.lower_text()
+    }
+
+    fn add_canonical(&mut self, object: &canonical_json::Object, prefix: &str, depth: usize) {
+        if depth > MAX_DEPTH {
+            return;
+        }
+        for (key, value) in object.iter() {
+            let mut path = String::with_capacity(prefix.len() + key.len() + 1);
+            path.push_str(prefix);
+            path.push('.');
+            for character in key.chars() {
+                if matches!(character, '.' | '\\') {
+                    path.push('\\');
+                }
+                path.push(character);
+            }
+            match value {
+                canonical_json::Value::Object(object) => self.add_canonical(object, &path, depth + 1),
+                value => {
+                    if let Some(leaf) = Leaf::of_canonical(value) {
+                        self.push(&path, leaf);
+                    }
+                }
+            }
+        }
+    }
+
     fn add(&mut self, path: &str, value: &Value) {
-        let Some(leaf) = Leaf::new(value) else { return };
+        if let Some(leaf) = Leaf::new(value) {
+            self.push(path, leaf);
+        }
+    }
+
+    fn push(&mut self, path: &str, leaf: Leaf) {
         match KNOWN.iter().position(|known| *known == path) {
             Some(slot) => self.known[slot] = Some(leaf),
             None => self.other.push((path.into(), leaf)),
@@ -169,6 +254,17 @@ mod tests {
         assert!(event.get(&Path::new(r"content.m\.foo.a\b")).unwrap().is(&Scalar::Integer(1)), "a literal backslash");
         assert_eq!(event.get(&Path::new("content.c.d")).unwrap().lower_text(), Some("x"));
         assert_eq!(event.get(&Path::new("content.m.foo")), None);
+    }
+
+    #[test]
+    fn a_draft_flattens_like_the_event_that_it_becomes() {
+        let content =
+            json!({"body": "Hi", "m.mentions": {"user_ids": ["@a:b"]}, "n": [1, "x", {}], "a\\b": {"c": null}});
+        let event = flat(json!({"type": "t", "sender": "@s:x", "state_key": "", "content": content}));
+        let object = canonical_json::Object::from_serialize(&content, canonical_json::Numbers::Strict).unwrap();
+        let draft = FlatEvent::of_draft("t", "@s:x", Some(""), &object, "!room:example.org");
+        assert_eq!((draft.known, draft.other), (event.known, event.other));
+        assert!(draft.says_mentions && event.says_mentions && !flat(json!({"content": {}})).says_mentions);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use super::{Action, Condition, MemberCount, PushRule, RuleKind, Ruleset, Scalar,
 
 /// Always the most important rule, user-defined ones included.
 pub(super) const MASTER: &str = ".m.rule.master";
+pub(super) const IS_USER_MENTION: &str = ".m.rule.is_user_mention";
+pub(super) const IS_ROOM_MENTION: &str = ".m.rule.is_room_mention";
 
 impl Ruleset {
     /// The predefined rules of `user_id`.
@@ -25,7 +27,7 @@ impl Ruleset {
             ),
             rule(".m.rule.member_event", [matches("type", "m.room.member")], []),
             rule(
-                ".m.rule.is_user_mention",
+                IS_USER_MENTION,
                 [Condition::EventPropertyContains {
                     key: r"content.m\.mentions.user_ids".to_owned(),
                     value: Scalar::String(user_id.to_owned()),
@@ -33,7 +35,7 @@ impl Ruleset {
                 [Action::Notify, Action::sound("default"), Action::highlight()],
             ),
             rule(
-                ".m.rule.is_room_mention",
+                IS_ROOM_MENTION,
                 [
                     property_is(r"content.m\.mentions.room", Scalar::Bool(true)),
                     Condition::SenderNotificationPermission { key: "room".to_owned() },

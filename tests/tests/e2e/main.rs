@@ -9,6 +9,7 @@ mod front;
 mod hmac;
 mod kill;
 mod operator;
+mod push;
 mod real_client;
 mod revocation;
 mod rooms;

@@ -1,0 +1,126 @@
+//! Whom events notify: what is not in memory of the counts, and what members' rules and names are.
+
+use sqlx::PgPool;
+
+use super::{Pos, Result, RoomNr, UserNr};
+
+/// One timeline of a room as a user has it: the main one, or a thread that was written to after the room was read.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Line {
+    pub room: RoomNr,
+    /// The root's event ID; empty for the main timeline.
+    pub thread: String,
+    /// Up to here the whole room is read, or the user was not in it.
+    pub base: Pos,
+    /// Up to here this timeline is.
+    pub point: Pos,
+    pub notify: i64,
+    pub highlight: i64,
+}
+
+/// Own events looked for at most when they are taken off a count.
+const OWN: i64 = 10_000;
+
+/// The counts of `user` in those of `rooms` that they are joined to, up to `until`; where a room is quiet only exceptions
+/// count. One query.
+pub async fn lines(pool: &PgPool, user: UserNr, rooms: &[(RoomNr, bool)], until: Pos) -> Result<Vec<Line>> {
+    let sql = "
+        with p as (
+            select t.room, t.quiet,
+                   greatest(coalesce(m.since, m.pos),
+                            (select max(e.pos) from receipt r join event e on e.id = r.event_id
+                              where r.room = t.room and r.usr = $1 and r.thread = '')) as base
+              from unnest($2::bigint[], $3::boolean[]) as t (room, quiet)
+              join member m on m.room = t.room and m.usr = $1 and m.membership = 1),
+        l as (
+            select p.*, '' as thread from p
+            union all
+            select p.*, t.root from p join thread t on t.room = p.room and t.last_pos > p.base),
+        x as (
+            select l.*, greatest(l.base,
+                   (select max(e.pos) from receipt r join event e on e.id = r.event_id
+                     where r.room = l.room and r.usr = $1 and r.kind in (1, 2)
+                       and r.thread = case l.thread when '' then 'main' else l.thread end)) as point
+              from l),
+        n as (
+            select x.*,
+                   case when x.quiet then 0
+                        when x.thread = '' then
+                             coalesce((select e.main_count from event e
+                                        where e.room = x.room and e.pos <= $4 and e.main_count is not null
+                                        order by e.pos desc limit 1), 0)
+                             - coalesce((select e.main_count from event e
+                                          where e.room = x.room and e.pos <= x.point and e.main_count is not null
+                                          order by e.pos desc limit 1), 0)
+                        else coalesce((select e.count from event_thread e
+                                        where e.room = x.room and e.thread = x.thread and e.pos <= $4
+                                        order by e.pos desc limit 1), 0)
+                             - coalesce((select e.count from event_thread e
+                                          where e.room = x.room and e.thread = x.thread and e.pos <= x.point
+                                          order by e.pos desc limit 1), 0)
+                   end as everybody
+              from x)
+        select n.room, n.thread, n.base, n.point,
+               greatest(n.everybody - own.notify + fixes.notify + exceptions.notify, 0)::bigint as notify,
+               greatest(fixes.highlight + exceptions.highlight, 0)::bigint as highlight
+          from n
+         cross join lateral (
+               select case when n.everybody <= 0 then 0
+                           else (select count(*)
+                                   from (select e.nr, e.sender, e.noted from event e
+                                          where e.room = n.room and e.pos > n.point and e.pos <= $4
+                                          order by e.pos desc limit $5) e
+                                   left join event_thread t on t.nr = e.nr
+                                  where e.sender = $1 and e.noted & 1 = 1 and coalesce(t.thread, '') = n.thread)
+                      end as notify) own
+         cross join lateral (
+               select coalesce(sum(c.notify), 0) as notify, coalesce(sum(c.highlight), 0) as highlight
+                 from count_change c
+                where c.room = n.room and c.pos > n.point and c.at <= $4 and c.thread = n.thread and c.sender <> $1
+                  and not n.quiet) fixes
+         cross join lateral (
+               select coalesce(sum(m.notify - case when n.quiet then 0 else m.counted & 1 end), 0) as notify,
+                      coalesce(sum(m.highlight - case when n.quiet then 0 else m.counted >> 1 end), 0) as highlight
+                 from mention m
+                where m.usr = $1 and m.room = n.room and m.pos > n.point and m.pos <= $4 and m.thread = n.thread
+                  and not exists (select from count_change c
+                                   where c.room = m.room and c.pos = m.pos and c.dead and c.at <= $4)) exceptions";
+    Ok(sqlx::query_as(sql)
+        .bind(user)
+        .bind(rooms.iter().map(|r| r.0).collect::<Vec<_>>())
+        .bind(rooms.iter().map(|r| r.1).collect::<Vec<_>>())
+        .bind(until)
+        .bind(OWN)
+        .fetch_all(pool)
+        .await?)
+}
+
+/// A joined member, as far as notifications go.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Member {
+    #[sqlx(rename = "usr")]
+    pub user: UserNr,
+    /// The user ID.
+    pub id: Vec<u8>,
+    /// The membership event.
+    pub json: String,
+    /// The content of `m.push_rules`, where the user changed anything.
+    pub rules: Option<String>,
+}
+
+/// The joined members of `room`.
+pub async fn members(pool: &PgPool, room: RoomNr) -> Result<Vec<Member>> {
+    let sql = "select m.usr, i.value as id, j.json, a.json as rules
+                 from member m
+                 join intern i on i.nr = m.usr
+                 join event_json j on j.nr = m.nr
+                 left join account_data a on a.usr = m.usr and a.room = 0 and a.type = 'm.push_rules'
+                where m.room = $1 and m.membership = 1";
+    Ok(sqlx::query_as(sql).bind(room).fetch_all(pool).await?)
+}
+
+/// The contents of `m.push_rules` of those of `users` who changed anything.
+pub async fn rules(pool: &PgPool, users: &[UserNr]) -> Result<Vec<(UserNr, String)>> {
+    let sql = "select usr, json from account_data where usr = any($1) and room = 0 and type = 'm.push_rules'";
+    Ok(sqlx::query_as(sql).bind(users).fetch_all(pool).await?)
+}
