@@ -35,6 +35,10 @@ impl Signed {
         self.0.get(key).is_some_and(|v| v.as_array().is_some())
     }
 
+    pub fn has_object(&self, key: &str) -> bool {
+        self.0.get_object(key).is_some()
+    }
+
     /// The public keys: (`ed25519:NAME`, base64).
     pub fn keys(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0

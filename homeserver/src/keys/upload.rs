@@ -91,7 +91,7 @@ impl Keys {
 
 fn device_keys(requester: &Requester, json: &str) -> Result<String, UploadError> {
     let keys = Signed::parse(json).ok_or(UploadError::MalformedDeviceKeys)?;
-    let complete = keys.has_array("algorithms") && keys.keys().next().is_some() && keys.signatures().next().is_some();
+    let complete = keys.has_array("algorithms") && keys.keys().next().is_some() && keys.has_object("signatures");
     if !complete {
         return Err(UploadError::MalformedDeviceKeys);
     }

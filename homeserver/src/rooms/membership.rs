@@ -29,7 +29,8 @@ const AT_ONCE: usize = 8;
 const CHUNK: usize = 100;
 
 impl Rooms {
-    /// Joins a room by its ID or an alias. Who is in already stays in, without a new event.
+    /// Joins a room by its ID or an alias. Who is in already stays in, without a new event. What the user says of
+    /// themselves in this room stands above their profile.
     ///
     /// # Errors
     /// See [`WriteError`].
@@ -38,7 +39,7 @@ impl Rooms {
         author: &Author,
         room: &RoomOrAliasId,
         _via: &[OwnedServerName],
-        reason: Option<&str>,
+        said: &serde_json::Map<String, serde_json::Value>,
     ) -> Result<OwnedRoomId, WriteError> {
         let room = self.enter(room).await?;
         let head = self.head(&room).await?;
@@ -46,7 +47,12 @@ impl Rooms {
         if before == Some(Membership::Join) {
             return Ok(room.id.clone());
         }
-        let mut content = self.introduce(author.nr, Membership::Join, reason).await?;
+        let mut content = self.introduction(author.nr).await?;
+        for (key, value) in Object::from_serialize(said, room.rules.numbers)?.iter() {
+            content.insert(key, value.clone());
+        }
+        content.remove("join_authorised_via_users_server");
+        content.insert("membership", Membership::Join.as_str());
         if let Some(via) = self.admission(&room, &head, author, before).await? {
             content.insert("join_authorised_via_users_server", via);
         }

@@ -222,7 +222,8 @@ impl Rooms {
         })
     }
 
-    /// The room's state at a point of its history.
+    /// The room's state at a point of its history. A room begins with its creator in it: before that there is no state to
+    /// tell, and a token from there names the beginning.
     ///
     /// # Errors
     /// The database's own.
@@ -231,10 +232,14 @@ impl Rooms {
         if reading.left_at.is_some_and(|left| left < before) {
             return Ok(reading.state.clone());
         }
-        let (pool, until) = (&self.0.pool, self.0.log.watermark());
-        let bounds = (before, i64::MIN);
-        let last = storage::event::backwards(pool, reading.room.nr, bounds, until, &Sieve::default(), 1).await?;
-        match last.first() {
+        let (pool, until, room) = (&self.0.pool, self.0.log.watermark(), reading.room.nr);
+        let all = Sieve::default();
+        let mut last = storage::event::backwards(pool, room, (before, i64::MIN), until, &all, 2).await?;
+        last.truncate(if last.len() < 2 { 0 } else { 1 });
+        if last.is_empty() {
+            last = storage::event::forwards(pool, room, (i64::MIN, i64::MAX), until, &all, 2).await?;
+        }
+        match last.last() {
             Some(place) => Ok(self.state(place.frame).await?.state.clone()),
             None => Ok(StateMap::new()),
         }

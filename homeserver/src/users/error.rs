@@ -19,6 +19,9 @@ pub enum LoginError {
     /// Wrong user, password or token; which, is nobody's business.
     #[error("the user name or the password is wrong")]
     Refused,
+    /// The password is right, but another user's than the one who asks.
+    #[error("another user can't prove that you are you")]
+    OtherUser,
     /// The login token is unknown, used or expired.
     #[error("the login token is unknown, used or expired")]
     UnknownToken,

@@ -30,7 +30,7 @@ pub enum ProfileError {
     TooLarge,
     #[error("a display name is a string of {MAX_NAME} characters at most")]
     Name,
-    #[error("an avatar's address is an mxc:// URI of {MAX_ADDRESS} bytes at most")]
+    #[error("an avatar's address is a URI of {MAX_ADDRESS} bytes at most")]
     Address,
     #[error(transparent)]
     Storage(#[from] storage::Error),
@@ -141,9 +141,7 @@ fn checked(field: &Field, value: &RawValue) -> Result<Option<String>, ProfileErr
         },
         "avatar_url" => match text(|| ProfileError::Address)? {
             Some(uri) if uri.is_empty() => Ok(None),
-            Some(uri) if uri.len() > MAX_ADDRESS || !uri.starts_with("mxc://") || uri.contains('\0') => {
-                Err(ProfileError::Address)
-            }
+            Some(uri) if uri.len() > MAX_ADDRESS || uri.contains('\0') => Err(ProfileError::Address),
             uri => Ok(uri.map(|uri| serde_json::Value::from(uri).to_string())),
         },
         _ => Ok(Some(value.get().to_owned())),

@@ -158,7 +158,8 @@ impl Users {
                     Ok(account) if operation.requester.is_none_or(|requester| requester.user == account.usr) => {
                         Ok((Stage::Password, None))
                     }
-                    Ok(_) | Err(LoginError::Refused) => Err(Doubt::Password),
+                    Ok(_) => return Err(LoginError::OtherUser),
+                    Err(LoginError::Refused) => Err(Doubt::Password),
                     Err(error) => return Err(error),
                 }
             }

@@ -54,7 +54,7 @@ impl Node {
 
     pub async fn join(&self, user: &Requester, room: &OwnedRoomId) -> Result<(), WriteError> {
         let room = <&RoomOrAliasId>::from(&**room);
-        self.rooms.join(&user.into(), room, &[], None).await.map(drop)
+        self.rooms.join(&user.into(), room, &[], &serde_json::Map::new()).await.map(drop)
     }
 
     pub async fn say(&self, user: &Requester, room: &OwnedRoomId, txn: &str) -> Result<Arc<str>, WriteError> {

@@ -1,6 +1,6 @@
 //! What a matching rule does: notify, and the tweaks that say how.
 //!
-//! **Invariant:** the historical `dont_notify` and `coalesce` never leave this file: they are dropped on parsing.
+//! **Invariant:** what has no effect here, the historical `dont_notify` and `coalesce` among it, is kept as it was written.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
@@ -17,7 +17,7 @@ pub enum Action {
         /// Its value; absent for a bare `{"set_tweak": "highlight"}`, which means true.
         value: Option<Value>,
     },
-    /// An action of the future: kept as it is, without effect.
+    /// An action of the past or the future: kept as it is, without effect.
     Unknown(Value),
 }
 
@@ -93,30 +93,18 @@ impl Serialize for Action {
     }
 }
 
-/// Parses a list of actions and drops the historical ones; for `#[serde(deserialize_with)]`.
-pub(super) fn deserialize_actions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Action>, D::Error> {
-    let mut actions = Vec::new();
-    for value in Vec::<Value>::deserialize(deserializer)? {
-        if let Some(action) = parse(value).map_err(D::Error::custom)? {
-            actions.push(action);
+impl<'de> Deserialize<'de> for Action {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(name) if name == "notify" => Ok(Self::Notify),
+            Value::String(name) => Ok(Self::Unknown(Value::String(name))),
+            Value::Object(mut object) => match object.remove("set_tweak") {
+                Some(Value::String(tweak)) => Ok(Self::SetTweak { tweak, value: object.remove("value") }),
+                Some(_) => Err(D::Error::custom("set_tweak must be a string")),
+                None => Ok(Self::Unknown(Value::Object(object))),
+            },
+            _ => Err(D::Error::custom("an action must be a string or an object")),
         }
-    }
-    Ok(actions)
-}
-
-fn parse(value: Value) -> Result<Option<Action>, &'static str> {
-    match value {
-        Value::String(name) => Ok(match name.as_str() {
-            "notify" => Some(Action::Notify),
-            "dont_notify" | "coalesce" => None,
-            _ => Some(Action::Unknown(Value::String(name))),
-        }),
-        Value::Object(mut object) => match object.remove("set_tweak") {
-            Some(Value::String(tweak)) => Ok(Some(Action::SetTweak { tweak, value: object.remove("value") })),
-            Some(_) => Err("set_tweak must be a string"),
-            None => Ok(Some(Action::Unknown(Value::Object(object)))),
-        },
-        _ => Err("an action must be a string or an object"),
     }
 }
 
@@ -126,12 +114,14 @@ mod tests {
     use serde_json::json;
 
     fn actions(value: Value) -> Vec<Action> {
-        deserialize_actions(value).unwrap()
+        serde_json::from_value(value).unwrap()
     }
 
     #[test]
-    fn historical_actions_are_the_same_as_none() {
-        assert!(actions(json!(["dont_notify", "coalesce"])).is_empty());
+    fn historical_actions_have_no_effect() {
+        let list = actions(json!(["dont_notify", "coalesce"]));
+        assert!(!list.notify() && !list.highlight() && list.sound().is_none());
+        assert!(actions(json!(["notify", "coalesce"])).notify());
     }
 
     #[test]
@@ -153,10 +143,11 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_kept_and_what_is_no_action_is_refused() {
-        let value = json!(["org.example.shout", {"org.example": 1}, {"set_tweak": "light", "value": [1]}]);
+        let value =
+            json!(["dont_notify", "org.example.shout", {"org.example": 1}, {"set_tweak": "light", "value": [1]}]);
         assert_eq!(serde_json::to_value(actions(value.clone())).unwrap(), value);
         for bad in [json!([1]), json!([null]), json!([{"set_tweak": 3}]), json!("notify")] {
-            assert!(deserialize_actions(bad).is_err());
+            assert!(serde_json::from_value::<Vec<Action>>(bad).is_err());
         }
     }
 }

@@ -2,14 +2,13 @@
 //!
 //! **Invariant:** predefined rules keep their place and conditions; only `enabled` and `actions` of them change.
 
-use super::{Action, Condition, PushRule, RuleKind, Ruleset, When, action::deserialize_actions, predefined::MASTER};
+use super::{Action, Condition, PushRule, RuleKind, Ruleset, When, predefined::MASTER};
 use serde::Deserialize;
 
 /// The body of `PUT /pushrules/global/{kind}/{ruleId}`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct RuleBody {
     /// What to do on a match.
-    #[serde(deserialize_with = "deserialize_actions")]
     pub actions: Vec<Action>,
     /// For `override` and `underride`; absent means none, which always matches.
     pub conditions: Option<Vec<Condition>>,
@@ -20,7 +19,6 @@ pub struct RuleBody {
 /// The body of `PUT …/actions` parses into this.
 #[derive(Clone, Debug, Deserialize)]
 struct ActionsBody {
-    #[serde(deserialize_with = "deserialize_actions")]
     actions: Vec<Action>,
 }
 

@@ -3,7 +3,7 @@
 //! **Invariant:** what decides a rule fits its kind: conditions for `override` and `underride`, a pattern for
 //! `content`, the rule's own id for `room` and `sender`. No other combination can be parsed or added.
 
-use super::{Action, Condition, action::deserialize_actions};
+use super::{Action, Condition};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeMap};
 
 /// The kinds of rules, in the order in which they are checked.
@@ -124,7 +124,6 @@ struct StoredRule {
     default: bool,
     #[serde(default = "yes")]
     enabled: bool,
-    #[serde(deserialize_with = "deserialize_actions")]
     actions: Vec<Action>,
     conditions: Option<Vec<Condition>>,
     pattern: Option<String>,

@@ -107,6 +107,22 @@ async fn a_login_token_is_good_for_one_login() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_users_password_proves_nothing() {
+    let _turn = turn::shared().await;
+    let server = shared::server().await;
+    let (alice, bob) = (server.user("alice").await, server.user("bob").await);
+    let second = alice.new_device().await;
+    let proof = json!({ "auth": {
+        "type": "m.login.password",
+        "identifier": { "type": "m.id.user", "user": bob.id },
+        "password": bob.password,
+    } });
+    let path = format!("devices/{}", seg(&second.device));
+    alice.delete(&path, Some(proof)).await.is(403, "M_FORBIDDEN");
+    let _ = alice.get(&path).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_token_renews_the_access_token() {
     let _turn = turn::shared().await;
     let server = shared::server().await;

@@ -39,6 +39,21 @@ fn changed(sync: &Value) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_identity_that_nobody_signed_is_kept_and_shown() {
+    let _turn = turn::shared().await;
+    let (one, two) = shared::nodes().await;
+    let (alice, bob) = (one.user("alice").await, two.user("bob").await);
+    let mut identity = DeviceKeys::new(&alice).identity();
+    identity["signatures"] = json!({});
+    let _ = alice.post("keys/upload", json!({ "device_keys": identity })).await.ok();
+    let seen = query(&bob, &alice).await;
+    assert_eq!(seen["device_keys"][&alice.id][&alice.device]["keys"], identity["keys"]);
+
+    identity["signatures"] = json!([]);
+    alice.post("keys/upload", json!({ "device_keys": identity })).await.is(400, "M_BAD_JSON");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_one_time_key_is_given_once() {
     let _turn = turn::shared().await;
     let (one, two) = shared::nodes().await;

@@ -476,6 +476,38 @@ async fn members_are_listed_by_membership_and_moment() {
     assert_eq!(members("?membership=join".to_owned()).await, sorted(&[&alice, &carol]));
     assert_eq!(members("?not_membership=join".to_owned()).await, sorted(&[&bob]));
     assert_eq!(members(format!("?membership=join&at={}", seg(&then))).await, sorted(&[&alice, &bob]));
+
+    // A room begins with its creator in it: so does a token from before its first event read.
+    let start = text(&alice.messages(&room, "dir=f&limit=1").await["start"]);
+    assert_eq!(members(format!("?at={}", seg(&start))).await, sorted(&[&alice]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_may_say_more_of_themselves() {
+    let _turn = turn::shared().await;
+    let server = shared::server().await;
+    let (alice, bob) = (server.user("alice").await, server.user("bob").await);
+    let room = alice.public_room("a room").await;
+    let said = json!({
+        "reason": "curious", "displayname": "Bob of this room", "org.example.hat": { "size": 7 },
+        "membership": "ban", "join_authorised_via_users_server": alice.id,
+    });
+    let _ = bob.post(&format!("join/{}", seg(&room)), said).await.ok();
+    let content = alice.state(&room, "m.room.member", &bob.id).await.ok();
+    let shown = json!({
+        "membership": "join", "reason": "curious", "displayname": "Bob of this room", "org.example.hat": { "size": 7 },
+    });
+    assert_eq!(content, shown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_read_is_told_so_before_the_question_is_read() {
+    let _turn = turn::shared().await;
+    let server = shared::server().await;
+    let (alice, bob) = (server.user("alice").await, server.user("bob").await);
+    let room = alice.create_room(json!({ "preset": "private_chat" })).await;
+    bob.get(&at(&room, "messages")).await.is(403, "M_FORBIDDEN");
+    alice.get(&at(&room, "messages")).await.is(400, "M_MISSING_PARAM");
 }
 
 #[tokio::test(flavor = "multi_thread")]

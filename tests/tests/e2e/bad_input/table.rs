@@ -171,6 +171,7 @@ const SYNC: Fields = &[
 
 const TABLE: &[Takes] = &[
     open("GET", "/.well-known/matrix/client"),
+    open("GET", "/.well-known/matrix/server"),
     open("GET", "/_matrix/client/versions"),
     open("GET", "/_matrix/federation/v1/openid/userinfo").query(&[may("access_token", Text)]),
     open("GET", "/_matrix/federation/v1/version"),

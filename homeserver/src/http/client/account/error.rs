@@ -33,7 +33,7 @@ impl From<UserError> for ApiError {
 impl From<LoginError> for ApiError {
     fn from(error: LoginError) -> Self {
         match error {
-            LoginError::Refused | LoginError::UnknownToken => Self::forbidden(sentence(&error)),
+            LoginError::Refused | LoginError::OtherUser | LoginError::UnknownToken => Self::forbidden(sentence(&error)),
             LoginError::Deactivated => Self::new(StatusCode::FORBIDDEN, "M_USER_DEACTIVATED", sentence(&error)),
             LoginError::Locked => locked(),
             LoginError::DeviceId | LoginError::DeviceName => Self::invalid_param(sentence(&error)),

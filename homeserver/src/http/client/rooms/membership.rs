@@ -2,7 +2,8 @@
 
 use axum::{extract::State, http::StatusCode};
 use ruma::{OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomOrAliasId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde_json::{Map, Value};
 
 use crate::{
     http::{ApiError, Json, OptionalJson, Path, Routes},
@@ -27,6 +28,25 @@ pub(super) fn routes() -> Routes {
 #[derive(Deserialize)]
 struct Why {
     reason: Option<String>,
+}
+
+/// A join: besides the reason, what the user says of themselves in this room.
+#[derive(Deserialize)]
+struct Joining {
+    reason: Option<String>,
+    #[serde(rename = "third_party_signed")]
+    _third_party_signed: Option<IgnoredAny>,
+    #[serde(flatten)]
+    said: Map<String, Value>,
+}
+
+impl Joining {
+    fn said(mut self) -> Map<String, Value> {
+        if let Some(reason) = self.reason {
+            self.said.insert("reason".to_owned(), reason.into());
+        }
+        self.said
+    }
 }
 
 /// A change of another user's membership.
@@ -59,9 +79,9 @@ async fn join_by_name(
     State(rooms): State<Rooms>,
     requester: Requester,
     Path(room): Path<OwnedRoomOrAliasId>,
-    OptionalJson(why): OptionalJson<Why>,
+    OptionalJson(joining): OptionalJson<Joining>,
 ) -> Result<Json<Entered>, ApiError> {
-    let room_id = rooms.join(&Author::from(&requester), &room, &[], why.reason.as_deref()).await?;
+    let room_id = rooms.join(&Author::from(&requester), &room, &[], &joining.said()).await?;
     Ok(Json(Entered { room_id }))
 }
 
@@ -70,10 +90,10 @@ async fn join(
     State(rooms): State<Rooms>,
     requester: Requester,
     Path(room): Path<OwnedRoomId>,
-    OptionalJson(why): OptionalJson<Why>,
+    OptionalJson(joining): OptionalJson<Joining>,
 ) -> Result<Json<Entered>, ApiError> {
     let room = <&RoomOrAliasId>::from(&*room);
-    let room_id = rooms.join(&Author::from(&requester), room, &[], why.reason.as_deref()).await?;
+    let room_id = rooms.join(&Author::from(&requester), room, &[], &joining.said()).await?;
     Ok(Json(Entered { room_id }))
 }
 

@@ -21,7 +21,7 @@ pub(super) fn routes() -> Routes {
 
 #[derive(Deserialize)]
 struct Ask {
-    dir: Dir,
+    dir: Option<Dir>,
     from: Option<String>,
     to: Option<String>,
     limit: Option<u64>,
@@ -66,17 +66,19 @@ async fn messages(
     Path(room_id): Path<OwnedRoomId>,
     Query(ask): Query<Ask>,
 ) -> Result<Json<Answer>, ApiError> {
+    // Who may not look is told that first.
+    let reading = rooms.open(requester.user, &room_id).await?;
+    let dir = ask.dir.ok_or_else(|| ApiError::missing_param("`dir` must say which way: `b` or `f`."))?;
     let page_ask = PageAsk {
         from: token("from", ask.from.as_deref())?,
         to: token("to", ask.to.as_deref())?,
-        direction: match ask.dir {
+        direction: match dir {
             Dir::Backwards => Direction::Backwards,
             Dir::Forwards => Direction::Forwards,
         },
         limit: most(ask.limit),
         filter: &filter(ask.filter.as_deref())?,
     };
-    let reading = rooms.open(requester.user, &room_id).await?;
     let page = rooms.page(&reading, page_ask).await?;
     Ok(Json(Answer {
         // The very text that was given: clients compare it.
