@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/roost/target
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint fmt clients complement-image
+.PHONY: help run build test lint fmt clients complement-image bench
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,3 +37,6 @@ clients: ## Build the foreign clients that the tests drive
 
 complement-image: build ## Build an image for matrix-org/complement (wants root, Docker, debootstrap)
 	@deploy/complement/build
+
+bench: ## Measure Roost and Synapse side by side; writes the table in README
+	@.ci/bench
