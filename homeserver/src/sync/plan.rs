@@ -70,12 +70,13 @@ pub(super) fn jobs(
                 jobs.push(Job { own: *own, left: false, newly: !initial, state: Wanted::Whole, span, sure: false });
             }
             Change::Stayed => drop(touched.insert(own.room)),
-            Change::Left { from_within, saw } if !own.forgotten => {
+            // Also where it is forgotten by now: the user's other devices must learn that they are out.
+            Change::Left { from_within, saw } => {
                 let span = Span { until: own.pos, ..span };
                 let state = if *saw { whole_if(!from_within || reader.full_state) } else { Wanted::Nothing };
                 jobs.push(Job { own: *own, left: true, newly: false, state, span, sure: false });
             }
-            Change::Left { .. } | Change::Invited | Change::Knocked => {}
+            Change::Invited | Change::Knocked => {}
         }
     }
     for room in touched {

@@ -123,6 +123,19 @@ async fn another_users_password_proves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_push_rule_of_an_unknown_kind_is_not_found_and_not_made() {
+    let _turn = turn::shared().await;
+    let server = shared::server().await;
+    let alice = server.user("alice").await;
+    alice.get("pushrules/global/postcontent/mine").await.is(404, "M_NOT_FOUND");
+    alice.put("pushrules/global/postcontent/mine", json!({ "actions": [] })).await.is(400, "M_INVALID_PARAM");
+    let silent = json!({ "actions": ["dont_notify"] });
+    let _ = alice.put("pushrules/global/room/!somewhere:localhost", silent.clone()).await.ok();
+    let kept = alice.get("pushrules/global/room/!somewhere:localhost").await.ok();
+    assert_eq!(kept["actions"], silent["actions"], "an action of the past is kept as it was written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_token_renews_the_access_token() {
     let _turn = turn::shared().await;
     let server = shared::server().await;

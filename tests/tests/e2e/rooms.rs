@@ -252,6 +252,8 @@ async fn leaving_and_forgetting() {
     let room = alice.public_room("a room").await;
     bob.join(&room).await;
     let before = alice.say(&room, "before").await;
+    let phone = bob.new_device().await;
+    let since = text(&phone.get("sync").await.ok()["next_batch"]);
 
     bob.post(&at(&room, "forget"), json!({})).await.is(400, "M_UNKNOWN");
     bob.leave(&room).await;
@@ -262,6 +264,10 @@ async fn leaving_and_forgetting() {
     bob.event(&room, &after).await.is(404, "M_NOT_FOUND");
     let _ = bob.post(&at(&room, "forget"), json!({})).await.ok();
     bob.get(&at(&room, "messages?dir=b")).await.is(403, "M_FORBIDDEN");
+    let told = phone.get(&format!("sync?since={}", seg(&since))).await.ok();
+    assert!(told["rooms"]["leave"][&room].is_object(), "another device must learn that the user is out: {told}");
+    let anew = phone.get("sync").await.ok();
+    assert!(anew["rooms"]["leave"][&room].is_null(), "{anew}");
     assert!(!strings(&bob.get("joined_rooms").await.ok()["joined_rooms"]).contains(&room));
     bob.join(&room).await;
     assert!(strings(&bob.get("joined_rooms").await.ok()["joined_rooms"]).contains(&room));

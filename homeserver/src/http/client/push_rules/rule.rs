@@ -1,7 +1,7 @@
 //! `/_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
 
 use axum::extract::State;
-use roost_spec::push::{Condition, Position, PushRule, RuleBody};
+use roost_spec::push::{Condition, Position, PushRule, RuleBody, RuleKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -33,7 +33,8 @@ type Done = Result<Json<Value>, ApiError>;
 
 async fn find(rules: &PushRules, requester: &Requester, word: &str, rule_id: &str) -> Result<PushRule, ApiError> {
     let rules = rules.of(requester.user, requester.user_id.as_str()).await?;
-    rules.get(kind(word)?, rule_id).cloned().ok_or_else(|| ApiError::not_found("There is no such push rule."))
+    let rule = RuleKind::parse(word).and_then(|kind| rules.get(kind, rule_id));
+    rule.cloned().ok_or_else(|| ApiError::not_found("There is no such push rule."))
 }
 
 pub(super) async fn get(
