@@ -8,12 +8,13 @@ use anyhow::{Context as _, Result};
 use matrix_sdk::{
     Client, SessionMeta, SessionTokens,
     authentication::matrix::MatrixSession,
-    config::{RequestConfig, SyncSettings},
+    config::RequestConfig,
     encryption::{BackupDownloadStrategy, EncryptionSettings},
     ruma::{
         OwnedDeviceId, OwnedUserId,
         api::client::{account::register, uiaa},
     },
+    sliding_sync::VersionBuilder,
     store::RoomLoadSettings,
 };
 use serde_json::{Value, json};
@@ -21,12 +22,11 @@ use tokio::{sync::Mutex, task::JoinHandle};
 
 use crate::{
     seen::Seen,
+    updates::{POLL, Updates},
     verify::Flows,
     wire::{report, text},
 };
 
-/// The long-poll of the sync loop.
-const POLL: Duration = Duration::from_secs(10);
 /// What was seen, in the device's folder.
 const SEEN: &str = "seen.json";
 
@@ -34,7 +34,7 @@ pub struct Device {
     pub client: Client,
     pub seen: Arc<Seen>,
     pub flows: std::sync::Mutex<Flows>,
-    syncing: Arc<Mutex<()>>,
+    updates: Arc<Mutex<Updates>>,
     task: Mutex<Option<JoinHandle<()>>>,
     store: PathBuf,
 }
@@ -47,12 +47,15 @@ impl Device {
         let saved = store.join("session.json");
         let session: Value = match how {
             "restore" => serde_json::from_slice(&fs::read(&saved).context("no session in this store")?)?,
-            _ => json!({ "server": text(arguments, "server")? }),
+            _ => json!({ "server": text(arguments, "server")?, "sync": arguments["sync"] }),
         };
+        let sliding = session["sync"] == "sliding";
         let client = Client::builder()
             .homeserver_url(text(&session, "server")?)
             .respect_login_well_known(false)
             .sqlite_store(&store, None)
+            // Where it is asked for, the server must say that it has it.
+            .sliding_sync_version_builder(if sliding { VersionBuilder::DiscoverNative } else { VersionBuilder::None })
             .request_config(
                 RequestConfig::new().timeout(Duration::from_secs(60)).max_retry_time(Duration::from_secs(60)),
             )
@@ -72,15 +75,16 @@ impl Device {
             }
         }
         let device = Self {
+            updates: Arc::new(Mutex::new(Updates::new(&client, sliding).await?)),
             client,
             seen: Arc::new(Seen::load(&store.join(SEEN))?),
             flows: Default::default(),
-            syncing: Arc::default(),
             task: Mutex::default(),
             store,
         };
         let mut described = device.describe()?;
         described["server"] = session["server"].clone();
+        described["sync"] = session["sync"].clone();
         fs::write(saved, described.to_string())?;
         Ok(device)
     }
@@ -97,16 +101,16 @@ impl Device {
     /// One sync; the loop must not be running for this to be of use.
     pub async fn sync_once(&self, arguments: &Value) -> Result<Value> {
         let timeout = Duration::from_millis(arguments["timeout_ms"].as_u64().unwrap_or(0));
-        let token = sync(&self.client, &self.seen, &self.syncing, timeout).await?;
+        let token = sync(&self.client, &self.seen, &self.updates, timeout).await?;
         Ok(json!({ "token": token }))
     }
 
     /// Starts the sync loop.
     pub async fn start_sync(&self) -> Result<Value> {
-        let (client, seen, syncing) = (self.client.clone(), Arc::clone(&self.seen), Arc::clone(&self.syncing));
+        let (client, seen, updates) = (self.client.clone(), Arc::clone(&self.seen), Arc::clone(&self.updates));
         let task = tokio::spawn(async move {
             loop {
-                if let Err(error) = sync(&client, &seen, &syncing, POLL).await {
+                if let Err(error) = sync(&client, &seen, &updates, POLL).await {
                     report("sync_error", json!(format!("{error:#}")));
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
@@ -133,11 +137,11 @@ impl Device {
     }
 }
 
-async fn sync(client: &Client, seen: &Seen, syncing: &Mutex<()>, timeout: Duration) -> Result<String> {
-    let _one = syncing.lock().await;
-    let response = client.sync_once(SyncSettings::new().timeout(timeout)).await?;
-    seen.add(client, &response).await?;
-    Ok(response.next_batch)
+async fn sync(client: &Client, seen: &Seen, updates: &Mutex<Updates>, timeout: Duration) -> Result<Option<String>> {
+    let mut updates = updates.lock().await;
+    let (token, brought) = updates.next(timeout).await?;
+    seen.add(client, &brought).await?;
+    Ok(token)
 }
 
 async fn register(client: &Client, arguments: &Value) -> Result<()> {

@@ -6,6 +6,7 @@ mod crypto;
 mod device;
 mod rooms;
 mod seen;
+mod updates;
 mod verify;
 mod wire;
 

@@ -15,7 +15,7 @@ use matrix_sdk::{
     deserialized_responses::{TimelineEvent, TimelineEventKind},
     room::MessagesOptions,
     ruma::{events::room::encrypted::OriginalSyncRoomEncryptedEvent, serde::Raw, uint},
-    sync::{SyncResponse, Timeline},
+    sync::{RoomUpdates, Timeline},
 };
 use serde_json::{Value, json};
 
@@ -40,23 +40,22 @@ struct Inner {
 }
 
 impl Seen {
-    /// Reports everything in a sync response, and whatever its room keys have unlocked.
-    pub async fn add(&self, client: &Client, response: &SyncResponse) -> Result<()> {
-        for message in &response.to_device {
-            announce_verification(&message.to_raw().deserialize_as_unchecked::<Value>()?);
-        }
-        let left = response.rooms.left.iter().map(|(room, update)| (room, &update.timeline));
-        let joined = response.rooms.joined.iter().map(|(room, update)| (room, &update.timeline));
-        for (room_id, timeline) in joined.chain(left) {
-            let Some(room) = client.get_room(room_id) else { continue };
-            // A room seen for the first time is read from here on; what was before is asked for with `timeline`.
-            if timeline.limited && self.knows(room_id.as_str()) {
-                for event in self.gap(&room, timeline).await?.iter().rev() {
+    /// Reports everything that syncs brought, and whatever their room keys have unlocked.
+    pub async fn add(&self, client: &Client, brought: &[RoomUpdates]) -> Result<()> {
+        for rooms in brought {
+            let left = rooms.left.iter().map(|(room, update)| (room, &update.timeline));
+            let joined = rooms.joined.iter().map(|(room, update)| (room, &update.timeline));
+            for (room_id, timeline) in joined.chain(left) {
+                let Some(room) = client.get_room(room_id) else { continue };
+                // A room seen for the first time is read from here on; what was before is asked for with `timeline`.
+                if timeline.limited && self.knows(room_id.as_str()) {
+                    for event in self.gap(&room, timeline).await?.iter().rev() {
+                        self.note(&room, event)?;
+                    }
+                }
+                for event in &timeline.events {
                     self.note(&room, event)?;
                 }
-            }
-            for event in &timeline.events {
-                self.note(&room, event)?;
             }
         }
         self.retry(client).await
@@ -187,17 +186,4 @@ pub fn describe(room: &Room, event: &TimelineEvent) -> Result<Option<(Value, Val
         saw["why"] = json!(format!("{:?}", utd_info.reason));
     }
     Ok(Some((saw, content.clone())))
-}
-
-fn announce_verification(message: &Value) {
-    if message["type"] == "m.key.verification.request" {
-        report(
-            "verification",
-            json!({
-                "user": message["sender"],
-                "device": message["content"]["from_device"],
-                "flow": message["content"]["transaction_id"],
-            }),
-        );
-    }
 }
