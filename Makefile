@@ -33,6 +33,8 @@ fmt: ## Format the code
 	cargo fmt --all
 
 clients: ## Build the foreign clients that the tests drive
+	@.ci/rust
+	@.ci/packages build python npm browser
 	@.ci/clients
 
 complement-image: build ## Build an image for matrix-org/complement (wants root, Docker, debootstrap)

@@ -25,13 +25,33 @@ const PATIENCE: Duration = Duration::from_secs(90);
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
     /// The name of its folder under `tests/clients/`.
+    pub folder: &'static str,
+    /// The name of the program that is made there.
     pub name: &'static str,
     /// An environment variable that names the executable.
     pub variable: &'static str,
+    /// Another way to sync than the library's usual one.
+    pub sync: Option<&'static str>,
 }
 
-/// The Matrix Rust SDK.
-pub const MATRIX_SDK: Program = Program { name: "matrix-sdk", variable: "ROOST_CLIENT_MATRIX_SDK" };
+/// The Matrix Rust SDK, over `/sync`.
+pub const MATRIX_SDK: Program =
+    Program { folder: "matrix-sdk", name: "matrix-sdk", variable: "ROOST_CLIENT_MATRIX_SDK", sync: None };
+
+/// The Matrix Rust SDK, over sliding sync.
+pub const MATRIX_SDK_SLIDING: Program = Program { sync: Some("sliding"), ..MATRIX_SDK };
+
+/// matrix-js-sdk, in Node.
+pub const MATRIX_JS_SDK: Program =
+    Program { folder: "matrix-js-sdk", name: "matrix-js-sdk", variable: "ROOST_CLIENT_MATRIX_JS_SDK", sync: None };
+
+/// matrix-js-sdk, in a page in Chromium.
+pub const BROWSER: Program =
+    Program { folder: "matrix-js-sdk", name: "browser", variable: "ROOST_CLIENT_BROWSER", sync: None };
+
+/// matrix-nio.
+pub const MATRIX_NIO: Program =
+    Program { folder: "matrix-nio", name: "matrix-nio", variable: "ROOST_CLIENT_MATRIX_NIO", sync: None };
 
 impl Program {
     /// The named executable, or the one that the Makefile builds.
@@ -41,7 +61,7 @@ impl Program {
         }
         let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/root"), PathBuf::from);
         let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from);
-        let path = cache.join(format!("roost/client-{0}/release/roost-client-{0}", self.name));
+        let path = cache.join(format!("roost/client-{}/release/roost-client-{}", self.folder, self.name));
         assert!(path.exists(), "{} is missing: build it first (make clients)", path.display());
         path
     }

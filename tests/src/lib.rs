@@ -5,12 +5,13 @@
 //! - [`cli`]: the `roost` command line
 //! - [`http`], [`user`], [`sync`], [`timeline`]: a plain Matrix client over HTTP, so that tests read like stories
 //! - [`keys`]: a device's encryption keys, made and signed as a client makes them
-//! - [`driver`]: foreign clients behind JSON lines (`tests/clients/README.md` is their language)
+//! - [`driver`]: foreign clients behind JSON lines (`tests/clients/README.md` is their language); [`client`]: one of them, logged in
 //! - [`turn`]: what may run at the same time; [`seed`]: repeatable chance; [`scratch`]: temp folders, and a janitor that outlives a killed test
 //!
 //! **Invariant:** nothing here links Roost's own code; a server is known only by its address, its process and its database.
 
 pub mod cli;
+pub mod client;
 pub mod cluster;
 pub mod driver;
 pub mod http;

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod bad_input;
+mod browser;
 mod e2ee;
 mod front;
 mod hmac;
@@ -11,6 +12,7 @@ mod kill;
 mod operator;
 mod push;
 mod real_client;
+mod real_clients;
 mod revocation;
 mod rooms;
 mod storage;
