@@ -25,6 +25,7 @@ pub mod quickstart;
 pub mod scratch;
 pub mod seed;
 pub mod shared;
+pub mod sliding;
 pub mod sync;
 pub mod timeline;
 pub mod turn;

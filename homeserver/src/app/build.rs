@@ -52,10 +52,10 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
     let interner = Interner::new(pool.clone());
     let tokens = Arc::new(TokenCache::default());
     let room_caches = rooms::Caches::new();
-    let touched = Arc::new(sync::Touched::new());
+    let sync_caches = sync::Caches::new(&interner).await?;
     let mut caches = room_caches.followers();
     caches.push(Arc::clone(&tokens) as _);
-    caches.push(Arc::clone(&touched) as _);
+    caches.extend(sync_caches.followers());
     let log = Log::start(log::Options {
         pool: pool.clone(),
         connect: database.connect.clone(),
@@ -102,9 +102,10 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
         keys: keys.clone(),
         presence: presence.clone(),
         push_rules: push_rules.clone(),
-        touched,
+        caches: sync_caches,
         draining: draining.clone(),
     });
+    tasks.spawn(sync.clone().keep_connections(shutdown.clone()));
 
     let limits = Limits::new(&config.rate_limits);
     let site = Site::new(config);

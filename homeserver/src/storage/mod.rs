@@ -26,6 +26,7 @@ pub mod registration_token;
 pub mod room;
 pub mod server;
 pub mod slice;
+pub mod sliding;
 pub mod sync;
 pub mod to_device;
 pub mod token;

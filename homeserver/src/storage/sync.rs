@@ -2,7 +2,7 @@
 
 use sqlx::PgPool;
 
-use super::{EventNr, Pos, Result, RoomNr, UserNr};
+use super::{EventNr, FrameNr, Pos, Result, RoomNr, Sym, UserNr};
 
 /// A receipt.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -150,4 +150,38 @@ pub async fn newest_until(pool: &PgPool, asked: &[(RoomNr, Pos, Pos, i64)]) -> R
         .fetch_all(pool)
         .await?;
     Ok(rows.into_iter().filter_map(|(i, nr)| Some((usize::try_from(i).ok()?.checked_sub(1)?, nr))).collect())
+}
+
+/// For each of `rooms` the position of its last event, and of the last one that has one of `kinds` (0 where there is none).
+pub async fn stamps(pool: &PgPool, rooms: &[RoomNr], kinds: &[Sym]) -> Result<Vec<(RoomNr, Pos, Pos)>> {
+    let sql = "select h.room, h.last_pos,
+                      coalesce((select e.pos from event e where e.room = h.room and e.type = any($2) and e.pos > 0
+                                 order by e.pos desc limit 1), 0)
+                 from room_head h where h.room = any($1)";
+    Ok(sqlx::query_as(sql).bind(rooms).bind(kinds).fetch_all(pool).await?)
+}
+
+/// The current states of `rooms`.
+pub async fn frames(pool: &PgPool, rooms: &[RoomNr]) -> Result<Vec<(RoomNr, FrameNr)>> {
+    let sql = "select room, frame from room_head where room = any($1)";
+    Ok(sqlx::query_as(sql).bind(rooms).fetch_all(pool).await?)
+}
+
+/// Of the receipts in `rooms` up to `until` that `reader` may see, the reader's own and those on one of `events`.
+pub async fn receipts_on(
+    pool: &PgPool,
+    rooms: &[RoomNr],
+    events: &[&str],
+    until: Pos,
+    reader: UserNr,
+) -> Result<Vec<Receipt>> {
+    let sql = "select room, usr, kind, thread, event_id, ts, pos from receipt
+                where room = any($1) and pos <= $3 and (usr = $4 or kind = 1 and event_id = any($2)) order by room, pos";
+    Ok(sqlx::query_as(sql).bind(rooms).bind(events).bind(until).bind(reader).fetch_all(pool).await?)
+}
+
+/// All that `user` noted under `kind`, for whichever rooms.
+pub async fn account_data_of_kind(pool: &PgPool, user: UserNr, kind: &str) -> Result<Vec<AccountData>> {
+    let sql = "select room, type as kind, json from account_data where usr = $1 and type = $2 and json <> '{}'";
+    Ok(sqlx::query_as(sql).bind(user).bind(kind).fetch_all(pool).await?)
 }

@@ -20,7 +20,7 @@ impl Sync {
     /// were never changed.
     pub(super) async fn account_data(&self, reader: &Reader, since: Option<Pos>, until: Pos) -> Result<Notes> {
         let (since, initial) = (since.unwrap_or_default(), since.is_none());
-        if !initial && !self.0.touched.account_data(reader.user, since) {
+        if !initial && !self.0.caches.touched.account_data(reader.user, since) {
             return Ok(Notes::default());
         }
         let mut notes = sort(storage::sync::account_data(&self.0.pool, reader.user, since, until).await?);

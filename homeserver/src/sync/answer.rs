@@ -197,11 +197,8 @@ impl Writer<'_> {
             self.out.push('}');
         }
         if !answer.device_lists.is_empty() {
-            self.out.push_str(",\"device_lists\":{\"changed\":");
-            self.list(&answer.device_lists.changed, |w, user| w.name(*user));
-            self.out.push_str(",\"left\":");
-            self.list(&answer.device_lists.left, |w, user| w.name(*user));
-            self.out.push('}');
+            self.out.push_str(",\"device_lists\":");
+            push_device_lists(&mut self.out, &answer.device_lists, &self.names);
         }
         push_key_counts(&mut self.out, &answer.key_counts);
         self.rooms(answer);
@@ -352,13 +349,7 @@ impl Writer<'_> {
 
     fn account_data(&mut self, notes: &[AccountData]) {
         self.out.push_str("{\"events\":");
-        self.list(notes, |w, note| {
-            w.out.push_str("{\"content\":");
-            w.out.push_str(&note.json);
-            w.out.push_str(",\"type\":");
-            push_string(&mut w.out, &note.kind);
-            w.out.push('}');
-        });
+        push_account_data(&mut self.out, notes);
         self.out.push('}');
     }
 
@@ -377,7 +368,39 @@ impl Writer<'_> {
     }
 }
 
-fn push_key_counts(out: &mut String, counts: &KeyCounts) {
+/// Writes account data as a list of events.
+pub(super) fn push_account_data(out: &mut String, notes: &[AccountData]) {
+    push_list(out, notes, |out, note| {
+        out.push_str("{\"content\":");
+        out.push_str(&note.json);
+        out.push_str(",\"type\":");
+        push_string(out, &note.kind);
+        out.push('}');
+    });
+}
+
+/// Writes device lists as an object.
+pub(super) fn push_device_lists(out: &mut String, lists: &DeviceLists, names: &HashMap<Sym, Arc<str>>) {
+    let name = |out: &mut String, user: &UserNr| push_string(out, names.get(user).map_or("", |name| name));
+    out.push_str("{\"changed\":");
+    push_list(out, &lists.changed, name);
+    out.push_str(",\"left\":");
+    push_list(out, &lists.left, name);
+    out.push('}');
+}
+
+/// Writes a JSON list.
+pub(super) fn push_list<T>(out: &mut String, items: &[T], write: impl Fn(&mut String, &T)) {
+    out.push('[');
+    for (i, item) in items.iter().enumerate() {
+        out.push_str(if i > 0 { "," } else { "" });
+        write(out, item);
+    }
+    out.push(']');
+}
+
+/// Writes what is left of one-time keys, as further keys of an object.
+pub(super) fn push_key_counts(out: &mut String, counts: &KeyCounts) {
     out.push_str(",\"device_one_time_keys_count\":{");
     for (i, (algorithm, count)) in counts.one_time.iter().enumerate() {
         out.push_str(if i > 0 { "," } else { "" });

@@ -6,9 +6,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{
     Sync,
+    look::member_changes,
     scope::{Change, Moved},
 };
-use crate::storage::{self, EventNr, Membership, Pos, Result, UserNr};
+use crate::storage::{self, EventNr, FrameNr, Membership, Pos, Result, RoomNr, UserNr};
 
 /// What may change the lists of one reader.
 #[derive(Debug, Default)]
@@ -39,6 +40,28 @@ pub(super) struct DeviceLists {
 }
 
 impl Sync {
+    /// The members that changed in `rooms` with `since < pos <= until`: user, event before, event after.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub(super) async fn changed_members(
+        &self,
+        rooms: &[RoomNr],
+        since: Pos,
+        until: Pos,
+    ) -> Result<Vec<(UserNr, Option<EventNr>, EventNr)>> {
+        if rooms.is_empty() {
+            return Ok(Vec::new());
+        }
+        let at = |pos: Pos| rooms.iter().map(|room| (*room, pos)).collect::<Vec<_>>();
+        let (before, after) =
+            (self.0.rooms.last_before(&at(since)).await?, self.0.rooms.last_before(&at(until)).await?);
+        let frames = rooms.iter().filter_map(|room| Some((before.get(room)?.frame, after.get(room)?.frame)));
+        let (before, after): (Vec<FrameNr>, Vec<FrameNr>) = frames.filter(|(before, after)| before != after).unzip();
+        let (before, after) = (self.0.rooms.state_many(&before).await?, self.0.rooms.state_many(&after).await?);
+        Ok(before.iter().zip(&after).flat_map(|(before, after)| member_changes(&before.state, &after.state)).collect())
+    }
+
     /// What changed with `since < pos <= until`. `members`: the members that changed in rooms to which `reader` is joined,
     /// each with the event before and the one after.
     ///
@@ -52,7 +75,7 @@ impl Sync {
         since: Pos,
         until: Pos,
     ) -> Result<DeviceLists> {
-        let changed = match self.0.touched.device_changes(since, until) {
+        let changed = match self.0.caches.touched.device_changes(since, until) {
             Some(changed) => changed,
             None => storage::sync::device_changes(&self.0.pool, since, until).await?,
         };

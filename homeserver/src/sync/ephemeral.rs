@@ -28,7 +28,7 @@ impl Sync {
         let mut found: HashMap<RoomNr, Vec<Receipt>> = HashMap::new();
         let mut missing = Vec::new();
         for (room, since) in rooms {
-            match self.0.touched.receipts(*room, *since, until) {
+            match self.0.caches.touched.receipts(*room, *since, until) {
                 Some(receipts) if receipts.is_empty() => {}
                 Some(receipts) => {
                     let visible =

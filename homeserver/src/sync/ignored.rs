@@ -43,7 +43,7 @@ impl Sync {
         let inner = &self.0;
         let as_of = inner.log.watermark();
         if let Some(list) = inner.ignored.0.get(&user)
-            && !inner.touched.account_data(user, list.as_of)
+            && !inner.caches.touched.account_data(user, list.as_of)
         {
             return Ok(list.users);
         }

@@ -157,7 +157,8 @@ impl Sync {
     }
 }
 
-fn member_changes(known: &StateMap, end: &StateMap) -> Vec<(UserNr, Option<EventNr>, EventNr)> {
+/// The members that differ between two states: user, event before, event after.
+pub(super) fn member_changes(known: &StateMap, end: &StateMap) -> Vec<(UserNr, Option<EventNr>, EventNr)> {
     let members = state::changes(known, end).into_iter().filter(|(key, ..)| key.kind == Sym::MEMBER);
     members.map(|(key, old, new)| (key.key, old, new)).collect()
 }

@@ -7,7 +7,9 @@
 //! - `timeline`, `state`, `summary`, `ephemeral`, `typing`, `stripped`: the parts of a room
 //! - `account_data`, `to_device`, `device_lists`, `key_counts`: what belongs to the user or the device
 //! - `filter`, `filters`: what the client asked to see, and the filters it stored
-//! - `token`: how far it has read; `touched`, `lazy`, `ignored`: what is kept in memory so that little is asked twice
+//! - `token`: how far it has read; `touched`, `recency`, `lazy`, `ignored`: what is kept in memory so that little is asked
+//!   twice
+//! - [`sliding`]: the same as windows over the user's rooms
 //! - `answer`: the JSON, joined from the stored events' text
 //!
 //! **Invariant:** nothing here writes what others see: all that a sync changes is that its own device's to-device messages
@@ -26,7 +28,9 @@ mod look;
 mod plan;
 mod poll;
 mod read;
+mod recency;
 mod scope;
+pub mod sliding;
 mod state;
 mod stripped;
 mod summary;
@@ -44,9 +48,15 @@ pub use poll::{Request, StateAfter, SyncError};
 use sqlx::PgPool;
 pub use token::Token;
 use tokio_util::sync::CancellationToken;
-pub use touched::Touched;
 
-use crate::{keys::Keys, log::Log, presence::Presence, rooms::Rooms, users::PushRules};
+use crate::{
+    keys::Keys,
+    log::{Apply, Log},
+    presence::Presence,
+    rooms::Rooms,
+    storage::{self, Interner},
+    users::PushRules,
+};
 
 /// The sync service. Cheap to clone.
 #[derive(Clone)]
@@ -60,10 +70,36 @@ pub struct Options {
     pub keys: Keys,
     pub presence: Presence,
     pub push_rules: PushRules,
-    /// Built before the log, which tells it what is new.
-    pub touched: Arc<Touched>,
+    pub caches: Caches,
     /// Long-polls return when the node goes down.
     pub draining: CancellationToken,
+}
+
+/// What is kept in memory and follows the log. Built before the log, which tells it what is new.
+#[derive(Clone)]
+pub struct Caches {
+    touched: Arc<touched::Touched>,
+    recency: Arc<recency::Recency>,
+    metas: Arc<sliding::Metas>,
+}
+
+impl Caches {
+    /// Empty caches.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn new(interner: &Interner) -> storage::Result<Self> {
+        Ok(Self {
+            touched: Arc::new(touched::Touched::new()),
+            recency: Arc::new(recency::Recency::new(interner).await?),
+            metas: Arc::new(sliding::Metas::new()),
+        })
+    }
+
+    /// Those that follow the log.
+    pub fn followers(&self) -> Vec<Arc<dyn Apply>> {
+        vec![Arc::clone(&self.touched) as _, Arc::clone(&self.recency) as _, Arc::clone(&self.metas) as _]
+    }
 }
 
 struct Inner {
@@ -73,20 +109,23 @@ struct Inner {
     keys: Keys,
     presence: Presence,
     push_rules: PushRules,
-    touched: Arc<Touched>,
+    caches: Caches,
     draining: CancellationToken,
     filters: filters::Filters,
     ignored: ignored::Ignored,
     summaries: summary::Summaries,
     told: lazy::Told,
     delivered: to_device::Delivered,
+    connections: sliding::Connections,
+    noted: sliding::Noted,
+    expelled: sliding::Expelled,
 }
 
 impl Sync {
     /// Sync over what is below it.
     pub fn new(options: Options) -> Self {
-        let Options { pool, log, rooms, keys, presence, push_rules, touched, draining } = options;
-        touched.begin_at(log.watermark());
+        let Options { pool, log, rooms, keys, presence, push_rules, caches, draining } = options;
+        caches.touched.begin_at(log.watermark());
         Self(Arc::new(Inner {
             pool,
             log,
@@ -94,13 +133,16 @@ impl Sync {
             keys,
             presence,
             push_rules,
-            touched,
+            caches,
             draining,
             filters: filters::Filters::new(),
             ignored: ignored::Ignored::new(),
             summaries: summary::Summaries::new(),
             told: lazy::Told::new(),
             delivered: to_device::Delivered::new(),
+            connections: sliding::Connections::new(),
+            noted: sliding::Noted::new(),
+            expelled: sliding::Expelled::new(50_000),
         }))
     }
 }

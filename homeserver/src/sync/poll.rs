@@ -63,7 +63,7 @@ pub(super) struct News {
 }
 
 /// Longer than clients ask for; what they ask for beyond is cut.
-const LONGEST: Duration = Duration::from_secs(5 * 60);
+pub(super) const LONGEST: Duration = Duration::from_secs(5 * 60);
 
 impl Sync {
     /// The answer to a sync, as JSON: at once if there is something to tell, or when there is, or empty at the timeout.
@@ -147,15 +147,7 @@ impl Sync {
     ) -> Result<(Vec<Arc<str>>, Vec<Arc<str>>), SyncError> {
         self.resume(Token::parse(to)?).await?;
         let since = self.resume(Token::parse(from)?).await?;
-        let reader = Reader {
-            user: requester.user,
-            user_id: requester.user_id.clone(),
-            device: requester.device,
-            filter: Arc::default(),
-            full_state: false,
-            state_after: StateAfter::No,
-        };
-        let lists = self.read_device_lists(&reader, since).await?;
+        let lists = self.read_device_lists(requester.user, since.pos).await?;
         let numbers: Vec<_> = lists.changed.iter().chain(&lists.left).copied().collect();
         let names = self.0.rooms.interner().texts(&numbers).await?;
         let named = |list: &[UserNr]| list.iter().filter_map(|nr| names.get(nr).cloned()).collect();
@@ -163,7 +155,7 @@ impl Sync {
     }
 
     /// The point that a token names in the log as it is now.
-    async fn resume(&self, mut token: Token) -> Result<Token, SyncError> {
+    pub(super) async fn resume(&self, mut token: Token) -> storage::Result<Token> {
         let log = &self.0.log;
         if token.pos > log.watermark() || token.generation > log.generation() {
             // Another node gave it, and was ahead of this one.

@@ -15,12 +15,17 @@ use super::{
     poll::{News, Reader, StateAfter},
     scope::{Change, Standing},
     state, summary,
+    to_device::LIMIT,
 };
 use crate::{
     log::Changes,
     rooms::{StateKey, StoredEvent},
     storage::{self, EventNr, Pos, Result, RoomNr, Sym, UserNr, member::OfUser, sync::Summary},
 };
+
+/// What names a room, so that nobody need stand for it.
+const NAMING: [(StateKey, &str); 2] =
+    [(StateKey::of(Sym::NAME), "name"), (StateKey::of(Sym::CANONICAL_ALIAS), "alias")];
 
 impl Sync {
     /// What is new after `since`, up to what this node has seen.
@@ -36,7 +41,8 @@ impl Sync {
             None => from_the_beginning(&standing, reader),
         };
         let mut notes = self.account_data(reader, since.map(|token| token.pos), until).await?;
-        let messages = self.to_device(reader.device, since.map_or(Pos(0), |token| token.to_device), until).await?;
+        let messages =
+            self.to_device(reader.device, since.map_or(Pos(0), |token| token.to_device), until, LIMIT).await?;
         let typing = self.typing(&standing.memberships.joined, since.as_ref());
 
         let mut touched: BTreeSet<RoomNr> = match since {
@@ -102,20 +108,20 @@ impl Sync {
     ///
     /// # Errors
     /// The database's own.
-    pub(super) async fn read_device_lists(&self, reader: &Reader, since: Token) -> Result<DeviceLists> {
-        let standing = self.standing(reader.user).await?;
-        let (from, until) = (since.pos, standing.until);
-        let moved = self.moved(reader.user, &standing, from).await?;
-        let touched = self.touched_rooms(reader.user, &standing, from).await?.into_iter().collect();
-        let mut jobs = jobs(reader, &standing, &moved, touched, Some(from));
-        let rooms = self.0.rooms.find_many(&jobs.iter().map(|job| job.own.room).collect::<Vec<_>>()).await?;
-        jobs.retain(|job| rooms.contains_key(&job.own.room));
-        let looked = self.look(reader, jobs, &rooms, &HashSet::new(), until).await?;
-        self.device_lists(reader.user, others(reader.user, &looked), &moved, from, until).await
+    pub(super) async fn read_device_lists(&self, user: UserNr, since: Pos) -> Result<DeviceLists> {
+        let standing = self.standing(user).await?;
+        let moved = self.moved(user, &standing, since).await?;
+        let touched = self.touched_rooms(user, &standing, since).await?;
+        let mut members = self.changed_members(&touched, since, standing.until).await?;
+        members.retain(|(member, ..)| *member != user);
+        self.device_lists(user, members, &moved, since, standing.until).await
     }
 
     /// The joined rooms in which something happened after `since`.
-    async fn touched_rooms(&self, user: UserNr, standing: &Standing, since: Pos) -> Result<Vec<RoomNr>> {
+    ///
+    /// # Errors
+    /// The database's own.
+    pub(super) async fn touched_rooms(&self, user: UserNr, standing: &Standing, since: Pos) -> Result<Vec<RoomNr>> {
         let joined = &standing.memberships.joined;
         Ok(match self.0.log.changes(user, joined, since) {
             Changes::None => Vec::new(),
@@ -145,7 +151,8 @@ impl Sync {
 
     /// Chooses each room's state, and loads it.
     async fn parts(&self, reader: &Reader, looked: Vec<Looked>, since: Pos, until: Pos) -> Result<Vec<Part>> {
-        let summaries = self.wanted_summaries(&looked).await?;
+        let due = |l: &&Looked| !l.job.left && (l.job.state == Wanted::Whole || !l.members.is_empty());
+        let summaries = self.wanted_summaries(&looked.iter().filter(due).collect::<Vec<_>>(), &NAMING).await?;
         let lazy = reader.filter.lazy_members;
         let told = self.0.told.of(reader.device, 0);
         let mut chosen: Vec<Vec<(StateKey, EventNr)>> = Vec::with_capacity(looked.len());
@@ -174,7 +181,7 @@ impl Sync {
             });
             // The reader's own receipts change the counts, whether or not the client wants to see receipts.
             let has_read = || {
-                let receipts = self.0.touched.receipts(l.room.nr, since, until).unwrap_or_default();
+                let receipts = self.0.caches.touched.receipts(l.room.nr, since, until).unwrap_or_default();
                 receipts.iter().any(|receipt| receipt.user == reader.user)
             };
             let always = !l.job.left && (l.job.newly || l.job.state == Wanted::Whole || has_read());
@@ -216,14 +223,19 @@ impl Sync {
         Ok(())
     }
 
-    /// Summaries of rooms that are new to the client, and of those whose members changed; with whether heroes are due.
-    async fn wanted_summaries(&self, looked: &[Looked]) -> Result<HashMap<RoomNr, (Arc<Summary>, bool)>> {
-        let due = |l: &&Looked| !l.job.left && (l.job.state == Wanted::Whole || !l.members.is_empty());
-        let due: Vec<&Looked> = looked.iter().filter(due).collect();
+    /// The summaries of rooms, each with whether it has no name, so that heroes are due. `naming`: the state events that
+    /// give names, and in which field.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub(super) async fn wanted_summaries(
+        &self,
+        due: &[&Looked],
+        naming: &[(StateKey, &str)],
+    ) -> Result<HashMap<RoomNr, (Arc<Summary>, bool)>> {
         if due.is_empty() {
             return Ok(HashMap::new());
         }
-        let naming = [(StateKey::of(Sym::NAME), "name"), (StateKey::of(Sym::CANONICAL_ALIAS), "alias")];
         let numbers = due.iter().flat_map(|l| naming.iter().filter_map(|(key, _)| l.end.get(key).copied()));
         let events = self.0.rooms.events(&numbers.collect::<Vec<_>>()).await?;
         let named: HashSet<RoomNr> = events

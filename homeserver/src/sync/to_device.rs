@@ -5,8 +5,8 @@ use moka::sync::Cache;
 use super::Sync;
 use crate::storage::{self, DeviceNr, Pos, Result};
 
-/// Messages in one answer.
-const LIMIT: i64 = 100;
+/// Messages in one answer of `/sync`.
+pub(super) const LIMIT: i64 = 100;
 
 /// Up to where each device may have messages that were delivered and are not deleted yet; absent: unknown.
 pub(super) struct Delivered(Cache<DeviceNr, Pos>);
@@ -40,13 +40,13 @@ impl Sync {
         Ok(())
     }
 
-    /// The next messages after `since`.
-    pub(super) async fn to_device(&self, device: DeviceNr, since: Pos, until: Pos) -> Result<ToDevice> {
-        if !self.0.touched.to_device(device, since) {
+    /// The next messages after `since`, `limit` at most.
+    pub(super) async fn to_device(&self, device: DeviceNr, since: Pos, until: Pos, limit: i64) -> Result<ToDevice> {
+        if !self.0.caches.touched.to_device(device, since) {
             return Ok(ToDevice { events: Vec::new(), until });
         }
-        let rows = storage::to_device::after(&self.0.pool, device, since, until, LIMIT).await?;
-        let more = i64::try_from(rows.len()).unwrap_or(LIMIT) >= LIMIT;
+        let rows = storage::to_device::after(&self.0.pool, device, since, until, limit).await?;
+        let more = i64::try_from(rows.len()).unwrap_or(limit) >= limit;
         let Some(last) = rows.last().map(|row| row.pos) else { return Ok(ToDevice { events: Vec::new(), until }) };
         self.0.delivered.0.insert(device, last);
         let events = rows.into_iter().map(|row| row.json).collect();

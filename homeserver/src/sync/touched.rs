@@ -52,7 +52,6 @@ struct Receipts {
 
 impl Touched {
     /// A memory that knows nothing up to `newest`.
-    #[expect(clippy::new_without_default, reason = "an empty memory is no default of anything")]
     pub fn new() -> Self {
         let state = State::default();
         Self(Mutex::new(state))

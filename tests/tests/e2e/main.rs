@@ -15,5 +15,6 @@ mod real_client;
 mod real_clients;
 mod revocation;
 mod rooms;
+mod sliding;
 mod storage;
 mod sync;

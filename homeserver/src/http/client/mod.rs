@@ -9,6 +9,7 @@ mod push_rules;
 mod room_keys;
 mod rooms;
 mod send_to_device;
+mod sliding_sync;
 mod sync;
 mod tags;
 mod versions;
@@ -27,6 +28,7 @@ pub(super) fn routes() -> Routes {
         .and(room_keys::routes())
         .and(rooms::routes())
         .and(send_to_device::routes())
+        .and(sliding_sync::routes())
         .and(sync::routes())
         .and(tags::routes())
         .and(versions::routes())

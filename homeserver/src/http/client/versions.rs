@@ -13,6 +13,7 @@ const FEATURES: &[&str] = &[
     "org.matrix.e2e_cross_signing",
     "org.matrix.msc3916.stable",
     "org.matrix.msc4222",
+    "org.matrix.simplified_msc3575",
     "uk.tcpip.msc4133",
     "uk.tcpip.msc4133.stable",
 ];

@@ -168,6 +168,65 @@ const SYNC: Fields = &[
     may("use_state_after", Flag),
     may("set_presence", Word(&["online"])),
 ];
+/// What both dialects of sliding sync filter lists by.
+const LIST_FILTERS: Field = may(
+    "filters",
+    Object(&[
+        may("is_dm", Flag),
+        may("is_encrypted", Flag),
+        may("is_invited", Flag),
+        may("spaces", List(&Room)),
+        may("room_types", List(&Text)),
+        may("not_room_types", List(&Text)),
+        may("tags", List(&Text)),
+        may("not_tags", List(&Text)),
+    ]),
+);
+const ABOUT_ROOMS: Kind = Object(&[may("enabled", Flag), may("lists", List(&Text)), may("rooms", List(&Text))]);
+const EXTENSIONS: Field = may(
+    "extensions",
+    Object(&[
+        may("to_device", Object(&[may("enabled", Flag), may("limit", Count), rare("since", Text)])),
+        may("e2ee", Object(&[may("enabled", Flag)])),
+        may("account_data", ABOUT_ROOMS),
+        may("receipts", ABOUT_ROOMS),
+        may("typing", ABOUT_ROOMS),
+    ]),
+);
+const PAIRS: Field = may("required_state", List(&List(&Text)));
+const PATTERN: Kind = Object(&[may("type", Text), may("state_key", Text)]);
+const PATTERNS: Field = must(
+    "required_state",
+    Object(&[may("include", List(&PATTERN)), may("exclude", List(&PATTERN)), may("lazy_members", Flag)]),
+);
+const UNSTABLE_SLIDING: Fields = &[
+    may("conn_id", Text),
+    may("txn_id", Text),
+    may(
+        "lists",
+        Map(
+            Key::Named("all"),
+            &Object(&[may("ranges", List(&List(&Count))), must("timeline_limit", Count), PAIRS, LIST_FILTERS]),
+        ),
+    ),
+    may("room_subscriptions", Map(Key::Room, &Object(&[must("timeline_limit", Count), PAIRS]))),
+    EXTENSIONS,
+];
+const STABLE_SLIDING: Fields = &[
+    may("conn_id", Text),
+    rare("pos", Text),
+    may("timeout", Count),
+    may("set_presence", Word(&["online"])),
+    may(
+        "lists",
+        Map(
+            Key::Named("all"),
+            &Object(&[rare("range", List(&Count)), must("timeline_limit", Count), PATTERNS, LIST_FILTERS]),
+        ),
+    ),
+    may("room_subscriptions", Map(Key::Room, &Object(&[must("timeline_limit", Count), PATTERNS]))),
+    EXTENSIONS,
+];
 
 const TABLE: &[Takes] = &[
     open("GET", "/.well-known/matrix/client"),
@@ -204,6 +263,10 @@ const TABLE: &[Takes] = &[
     closed("GET", "media/config"),
     closed("GET", "media/download/{server_name}/{media_id}"),
     closed("GET", "media/download/{server_name}/{media_id}/{filename}"),
+    closed("POST", "/_matrix/client/v4/sync").may(STABLE_SLIDING),
+    closed("POST", "org.matrix.simplified_msc3575/sync")
+        .query(&[may("pos", Token), may("timeout", Count), may("set_presence", Word(&["online"]))])
+        .may(UNSTABLE_SLIDING),
     closed("GET", "account/3pid"),
     closed("POST", "account/3pid/add"),
     closed("POST", "account/3pid/bind"),
