@@ -11,6 +11,7 @@ mod hmac;
 mod kill;
 mod operator;
 mod push;
+mod reading;
 mod real_client;
 mod real_clients;
 mod revocation;
