@@ -12,6 +12,7 @@
 
 pub mod account;
 pub mod app;
+pub mod backup;
 pub mod bell;
 pub mod cli;
 pub mod clock;

@@ -16,7 +16,7 @@ const RANKS: &[&[&str]] = &[
     &["keys", "rooms", "presence"],
     &["sync", "push", "appservice", "outbound", "oauth", "media"],
     &["account", "inbound"],
-    &["admin"],
+    &["admin", "backup"],
     &["http"],
     &["cli", "app"],
 ];

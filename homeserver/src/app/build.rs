@@ -5,7 +5,10 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::StartError;
+use super::{
+    StartError,
+    logging::{Level, SettingsChanged},
+};
 use crate::{
     account::Account,
     bell::Bell,
@@ -34,7 +37,7 @@ pub(super) struct Node {
 }
 
 /// Builds all rooms, from the lowest rank up.
-pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, StartError> {
+pub(super) async fn build(config: &Config, database: &Database, level: Level) -> Result<Node, StartError> {
     let (tasks, draining, shutdown) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
     let pool: PgPool = database.pool.clone();
 
@@ -53,9 +56,11 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
     let tokens = Arc::new(TokenCache::default());
     let room_caches = rooms::Caches::new();
     let sync_caches = sync::Caches::new(&interner).await?;
+    let settings = Arc::new(SettingsChanged::default());
     let mut caches = room_caches.followers();
     caches.push(Arc::clone(&tokens) as _);
     caches.extend(sync_caches.followers());
+    caches.push(Arc::clone(&settings) as _);
     let log = Log::start(log::Options {
         pool: pool.clone(),
         connect: database.connect.clone(),
@@ -65,6 +70,8 @@ pub(super) async fn build(config: &Config, database: &Database) -> Result<Node, 
         tasks: tasks.clone(),
     })
     .await?;
+
+    tasks.spawn(level.follow(pool.clone(), settings, shutdown.clone()));
 
     let users = Users::new(users::Parts {
         pool: pool.clone(),

@@ -1,26 +1,41 @@
-//! Structured lines on standard error, for people or for machines.
+//! Structured lines on standard error, for people or for machines; how many is set by each node's configuration, or for
+//! all nodes at once while they run.
 
-use std::io::{IsTerminal, stderr};
+use std::{
+    io::{IsTerminal, stderr},
+    sync::Arc,
+};
 
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{
+    Registry,
     filter::{LevelFilter, Targets},
     fmt,
     layer::SubscriberExt,
+    reload::{self, Handle},
     util::{SubscriberInitExt, TryInitError},
 };
 
-use crate::config::{Log, LogFormat};
+use crate::{
+    config::{Log, LogFormat},
+    log::{Apply, Notice, Slice},
+    storage::server,
+};
+
+/// Sets how much is logged while the node runs.
+pub(super) struct Level {
+    handle: Handle<Targets, Registry>,
+    configured: String,
+}
 
 /// Starts the log, and sends panics to it. To be called once.
 ///
 /// # Errors
 /// It was called twice.
-pub(super) fn start_logging(log: &Log) -> Result<(), TryInitError> {
-    // The configuration has checked the text.
-    let level: Targets = log.level.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
-    // PostgreSQL's notices are about nothing ("already exists, skipping"), unless somebody wants them.
-    let quiet = !log.level.contains("sqlx");
-    let level = if quiet { level.with_target("sqlx::postgres::notice", LevelFilter::WARN) } else { level };
+pub(super) fn start_logging(log: &Log) -> Result<Level, TryInitError> {
+    let (level, handle) = reload::Layer::new(targets(&log.level));
     let registry = tracing_subscriber::registry().with(level);
     match log.format {
         LogFormat::Text => {
@@ -36,5 +51,49 @@ pub(super) fn start_logging(log: &Log) -> Result<(), TryInitError> {
         let message = panic.payload_as_str().unwrap_or("no message");
         tracing::error!(place, message, "a part of the server panicked: this is a bug");
     }));
-    Ok(())
+    Ok(Level { handle, configured: log.level.clone() })
+}
+
+/// The configuration and the command line have checked the text.
+fn targets(text: &str) -> Targets {
+    let level: Targets = text.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    // PostgreSQL's notices are about nothing ("already exists, skipping"), unless somebody wants them.
+    if text.contains("sqlx") { level } else { level.with_target("sqlx::postgres::notice", LevelFilter::WARN) }
+}
+
+impl Level {
+    /// Follows `roost log` until `shutdown`: what stands in the database at the start, and each change.
+    pub async fn follow(self, pool: PgPool, changed: Arc<SettingsChanged>, shutdown: CancellationToken) {
+        let mut current: Option<String> = None;
+        loop {
+            match server::log_level(&pool).await {
+                Ok(wanted) if wanted != current => {
+                    let text = wanted.as_deref().unwrap_or(&self.configured);
+                    tracing::warn!(level = text, "the log's level was set for all nodes");
+                    if let Err(error) = self.handle.reload(targets(text)) {
+                        tracing::warn!(%error, "the log's level can't be changed");
+                    }
+                    current = wanted;
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "can't read the log's level"),
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = changed.0.notified() => {}
+            }
+        }
+    }
+}
+
+/// Wakes whoever follows what operators set.
+#[derive(Default)]
+pub(super) struct SettingsChanged(Notify);
+
+impl Apply for SettingsChanged {
+    fn apply(&self, slice: &Slice, _own: bool) {
+        if slice.notices.contains(&Notice::Settings) {
+            self.0.notify_one();
+        }
+    }
 }

@@ -9,5 +9,6 @@ mod files;
 mod logging;
 mod run;
 mod signals;
+mod supervisor;
 
 pub use self::{error::StartError, run::serve};

@@ -12,13 +12,14 @@ use super::{
     StartError,
     build::{Node, build},
     files::raise_open_files,
-    logging::start_logging,
+    logging::{Level, start_logging},
     signals::Signals,
+    supervisor,
 };
 use crate::{
     config::Config,
     http::{self, Served, Tls},
-    storage::Database,
+    storage::{Database, schema},
 };
 
 /// Between losing readiness and closing connections: a proxy that asks meanwhile learns it.
@@ -36,15 +37,15 @@ type Greet<'a> = &'a dyn Fn(&Config, &str);
 /// # Errors
 /// Only from the start; what goes wrong later is logged.
 pub fn serve(config: Config, started: Option<Greet<'_>>) -> Result<(), StartError> {
-    start_logging(&config.log)?;
+    let level = start_logging(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(run(config, started));
+    let ended = runtime.block_on(run(config, level, started));
     // What still runs was cut off: it must not hold the exit.
     runtime.shutdown_background();
     ended
 }
 
-async fn run(config: Config, started: Option<Greet<'_>>) -> Result<(), StartError> {
+async fn run(config: Config, level: Level, started: Option<Greet<'_>>) -> Result<(), StartError> {
     let begun = Instant::now();
     let mut signals = Signals::listen()?;
     raise_open_files();
@@ -64,7 +65,7 @@ async fn run(config: Config, started: Option<Greet<'_>>) -> Result<(), StartErro
     };
 
     let database = Database::for_node(&config).await?;
-    let node = match build(&config, &database).await {
+    let node = match build(&config, &database, level).await {
         Ok(node) => node,
         Err(error) => {
             database.close().await;
@@ -90,8 +91,9 @@ async fn run(config: Config, started: Option<Greet<'_>>) -> Result<(), StartErro
         acceptors.spawn(http::serve(listener, served, None, closing.clone(), connections.clone()));
     }
     drop(served);
-    let took = begun.elapsed();
-    tracing::info!(server_name = %config.server_name, listen = ?config.http.listen, tls = ?config.http.tls.listen, millis = took.as_millis(), "serving");
+    let (took, schema) = (begun.elapsed(), schema::known());
+    tracing::info!(server_name = %config.server_name, listen = ?config.http.listen, tls = ?config.http.tls.listen, schema, millis = took.as_millis(), "serving");
+    supervisor::notify("READY=1");
     if let Some(started) = started {
         match node.api.users.standing_registration_token().await {
             Ok(token) => started(&config, &token),
@@ -101,6 +103,7 @@ async fn run(config: Config, started: Option<Greet<'_>>) -> Result<(), StartErro
 
     let signal = signals.next().await;
     tracing::info!(signal, "going down");
+    supervisor::notify("STOPPING=1");
     drain(node, closing, connections, acceptors).await;
     database.close().await;
     tracing::info!("down");

@@ -31,6 +31,38 @@ pub(super) enum Command {
     /// Check a configuration, or print the default one
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Write database, media and signing key into one file, while the server runs or not
+    Backup {
+        /// The file to write; it must not be there yet
+        file: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make a new server of a backup: in a new data folder, or in an empty database and a new media folder
+    Restore {
+        /// What `roost backup` wrote
+        file: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Look at everything that a server needs, and say what to do where something is wrong
+    Doctor {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Set how much all nodes log, from now on and over restarts
+    Log {
+        /// "error", "warn", "info", "debug", "trace", by part ("info,roost::sync=debug"), or "default": as configured
+        level: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the version of this program, and of the database's schema that it knows
+    Version {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// List every route of the server
     Routes {
         #[command(flatten)]

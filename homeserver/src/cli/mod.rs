@@ -3,7 +3,10 @@
 //! **Invariant:** a command parses, calls one domain function and prints; with `--json` it prints one JSON value.
 
 mod arguments;
+mod backup;
 mod config;
+mod doctor;
+mod log;
 mod open;
 mod output;
 mod password;
@@ -11,6 +14,7 @@ mod routes;
 mod serve;
 mod token;
 mod user;
+mod version;
 
 use std::process::ExitCode;
 
@@ -33,6 +37,11 @@ pub fn main<E: std::fmt::Display>(serve: Serve<E>) -> ExitCode {
         Command::User(command) => user::run(command),
         Command::Token(command) => token::run(command),
         Command::Config(command) => config::run(command),
+        Command::Backup { file, place } => backup::write(&place, &file),
+        Command::Restore { file, place } => backup::restore(&place, &file),
+        Command::Doctor { place } => doctor::run(&place),
+        Command::Log { level, place } => log::run(&place, &level),
+        Command::Version { json } => version::run(json),
         Command::Routes { place } => routes::run(place.json),
     };
     match done {

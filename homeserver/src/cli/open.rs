@@ -12,17 +12,35 @@ use crate::{
 
 /// Opens the users of the server that `place` names, calls `work` with them, and closes everything again.
 pub(super) fn with_users<T>(place: &Place, work: impl AsyncFnOnce(Users) -> Result<T, Failure>) -> Result<T, Failure> {
+    with_database(place, async |database, name| work(Users::outside(&database.pool, &name)).await)
+}
+
+/// The configuration of the server that `place` names.
+pub(super) fn load(place: &Place) -> Result<Config, Failure> {
     let config = match &place.config {
         Some(file) => Config::load(Purpose::Serve, Some(file), None),
         None => Config::load(Purpose::Quickstart, None, place.data_dir.as_deref()),
     };
-    let config = config.map_err(Failure::refused)?;
+    config.map_err(Failure::refused)
+}
+
+/// Runs a command's work; what goes wrong beside it is logged.
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     start_log();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::refused)?;
-    runtime.block_on(async {
+    runtime.block_on(work)
+}
+
+/// Opens the database of the server that `place` names, calls `work` with it and the server's name, and closes it again.
+pub(super) fn with_database<T>(
+    place: &Place,
+    work: impl AsyncFnOnce(&Database, OwnedServerName) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let config = load(place)?;
+    block_on(async {
         let database = Database::for_command(&config).await.map_err(Failure::refused)?;
         let done = match name(place, &config, &database).await {
-            Ok(name) => work(Users::outside(&database.pool, &name)).await,
+            Ok(name) => work(&database, name).await,
             Err(failure) => Err(failure),
         };
         database.close().await;

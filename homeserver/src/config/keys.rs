@@ -3,6 +3,7 @@
 use roost_spec::room_version::RoomVersion;
 use ruma::ServerName;
 use toml::Value;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::{
     Config, LogFormat, RegistrationMode,
@@ -327,8 +328,15 @@ fn room_version(value: &Value) -> Result<RoomVersion, String> {
 
 fn log_level(value: &Value) -> Result<String, String> {
     let text = text(value)?;
-    match text.parse::<tracing_subscriber::filter::Targets>() {
-        Ok(_) => Ok(text),
-        Err(_) => Err(format!("must be a level like \"info\" or \"info,roost::sync=debug\", not {text:?}")),
+    if is_log_level(&text) {
+        return Ok(text);
     }
+    Err(format!("must be a level like \"info\" or \"info,roost::sync=debug\", not {text:?}"))
+}
+
+/// Whether `log.level` may be this.
+pub fn is_log_level(text: &str) -> bool {
+    // A lone word would be taken for a part of that name, logged in full.
+    let part = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+    text.split(',').all(part) && text.parse::<Targets>().is_ok()
 }

@@ -24,6 +24,7 @@ use ruma::OwnedServerName;
 
 pub use self::{
     error::ConfigError,
+    keys::is_log_level,
     secret::Secret,
     template::template,
     value::{LogFormat, Rate, RegistrationMode},

@@ -210,6 +210,7 @@ mod tests {
         );
         assert!(error("[http]\nlisten = '127.0.0.1:1'").contains("must be a list, not string"));
         assert!(error("http = 3").contains("unknown key `http`"));
+        assert!(error("[log]\nlevel = 'loud'").contains("must be a level"));
         assert!(error("server_name = '!'").contains("must be a server name"));
         assert!(error("[rooms]\ndefault_version = '13'").contains("must be \"1\" to \"12\""));
         assert!(!error("[database]\nurl = 'mysql://u:hunter2@h/d'").contains("hunter2"));

@@ -19,8 +19,6 @@ const TABLE: &[(&str, &str, Limited)] = &[
     ("POST", "/knock/{roomIdOrAlias}", Limited::Joins),
     ("POST", "/invite", Limited::Invites),
     ("PUT", "/profile/{userId}/{keyName}", Limited::Profile),
-    ("PUT", "/profile/{userId}/displayname", Limited::Profile),
-    ("PUT", "/profile/{userId}/avatar_url", Limited::Profile),
     ("DELETE", "/profile/{userId}/{keyName}", Limited::Profile),
     ("POST", "/search", Limited::Search),
     ("POST", "/publicRooms", Limited::Search),

@@ -88,6 +88,8 @@ pub enum Notice {
     User(UserNr),
     /// The room beyond its events: aliases, directory, a purge.
     Room(RoomNr),
+    /// What an operator set for all nodes.
+    Settings,
 }
 
 impl Notice {
@@ -95,6 +97,7 @@ impl Notice {
         match self {
             Self::User(nr) => format!("user:{}", nr.0),
             Self::Room(nr) => format!("room:{}", nr.0),
+            Self::Settings => "settings:0".to_owned(),
         }
     }
 
@@ -103,6 +106,7 @@ impl Notice {
         let (word, nr) = text.split_once(':')?;
         match word {
             "user" => nr.parse().ok().map(|nr| Self::User(Sym(nr))),
+            "settings" => Some(Self::Settings),
             "room" => nr.parse().ok().map(|nr| Self::Room(RoomNr(nr))),
             _ => None,
         }

@@ -25,6 +25,9 @@ pub enum ClusterError {
     /// No usable PostgreSQL at all.
     #[error("PostgreSQL 15 or newer is not installed: install the package postgresql, or set database.url")]
     NotInstalled,
+    /// No `pg_dump` that could read the server.
+    #[error("pg_dump and pg_restore of PostgreSQL {0} are not installed: install the package postgresql-client-{0}")]
+    ToolsMissing(u32),
     /// The cluster's own version is missing.
     #[error("{} was made by PostgreSQL {version}, which is not installed: install the package postgresql-{version}", .folder.display())]
     VersionMissing {

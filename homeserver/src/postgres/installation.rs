@@ -82,15 +82,20 @@ async fn ask(account: &Account, bin: &Path) -> Option<Installation> {
     Some(Installation { version, bin: bin.to_owned() })
 }
 
-/// `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, `postgres (PostgreSQL) 19beta1`
-fn parse_version(line: &str) -> Option<u32> {
-    let rest = line.trim().strip_prefix("postgres (PostgreSQL) ")?;
+/// `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, `pg_dump (PostgreSQL) 19beta1`
+pub(super) fn parse_version(line: &str) -> Option<u32> {
+    let (_, rest) = line.trim().split_once("(PostgreSQL) ")?;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
     digits.parse().ok()
 }
 
-/// Folders that hold both programs we call; links are followed so that one installation counts once.
+/// Folders that hold the programs of a server.
 fn candidates() -> BTreeSet<PathBuf> {
+    with_programs(&["postgres", "initdb"])
+}
+
+/// Folders that hold all of `programs`; links are followed so that one installation counts once.
+pub(super) fn with_programs(programs: &[&str]) -> BTreeSet<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
     for (parent, prefix) in VERSIONED {
@@ -101,7 +106,7 @@ fn candidates() -> BTreeSet<PathBuf> {
     }
     folders
         .into_iter()
-        .filter(|folder| ["postgres", "initdb"].iter().all(|program| folder.join(program).is_file()))
+        .filter(|folder| programs.iter().all(|program| folder.join(program).is_file()))
         .filter_map(|folder| folder.canonicalize().ok())
         .collect()
 }

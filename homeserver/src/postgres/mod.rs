@@ -15,10 +15,12 @@ mod installation;
 mod lock;
 mod postmaster;
 mod settings;
+mod tools;
 
 pub use self::{
     cluster::{Cluster, running},
     error::ClusterError,
     lock::Holder,
     settings::Sizes,
+    tools::Tools,
 };

@@ -1,6 +1,9 @@
 //! The database of a node or a command: the configured one, or the private cluster.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use sqlx::{PgPool, postgres::PgConnectOptions};
 
@@ -37,6 +40,24 @@ pub enum OpenError {
     /// A question about it failed.
     #[error(transparent)]
     Storage(#[from] super::Error),
+    /// A newer Roost took away what this one needs.
+    #[error(
+        "the database's schema is number {version}, which needs a Roost that knows number {floor} at least; this one knows \
+         {}: run a newer version, or restore a backup from before the upgrade",
+        super::schema::known()
+    )]
+    SchemaTooNew {
+        /// The newest migration that ran.
+        version: i64,
+        /// The oldest that must be known.
+        floor: i64,
+    },
+    /// To be restored into, and not empty.
+    #[error("the database is not empty: a backup is restored into a new one only (createdb)")]
+    NotEmpty,
+    /// To be restored into, and there already.
+    #[error("{} is there already: a backup is restored into a new data folder only", .0.display())]
+    ClusterExists(PathBuf),
     /// The schema can't be brought up to date.
     #[error("can't prepare the database's schema: {0}")]
     Schema(#[from] sqlx::migrate::MigrateError),
@@ -85,14 +106,81 @@ impl Database {
         }
     }
 
+    /// For a restore: a new private cluster, or the empty database of `database.url`. Its schema is not made yet.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn for_restore(config: &Config) -> Result<Self, OpenError> {
+        const CONNECTIONS: u32 = 2;
+        let database = match configured(config)? {
+            Some(connect) => Self::connect(connect, None, CONNECTIONS).await?,
+            None => {
+                let folder = config.data_dir.join("postgres");
+                if folder.exists() {
+                    return Err(OpenError::ClusterExists(folder));
+                }
+                let cluster = Cluster::start(&config.data_dir, sizes(config), Holder::Command).await?;
+                Self::connect(cluster.connect_options(), Some(cluster), CONNECTIONS).await?
+            }
+        };
+        match super::backup::is_empty(&database.pool).await {
+            Ok(true) => Ok(database),
+            answer => {
+                database.close().await;
+                Err(answer.err().map_or(OpenError::NotEmpty, OpenError::Storage))
+            }
+        }
+    }
+
+    /// For a look: as it is, with a schema of any age. `None`: there is no private cluster yet.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn for_look(config: &Config) -> Result<Option<Self>, OpenError> {
+        const CONNECTIONS: u32 = 2;
+        if let Some(connect) = configured(config)? {
+            return Self::connect(connect, None, CONNECTIONS).await.map(Some);
+        }
+        if !config.data_dir.join("postgres").exists() {
+            return Ok(None);
+        }
+        if let Some(connect) = postgres::running(&config.data_dir).await? {
+            return Self::connect(connect, None, CONNECTIONS).await.map(Some);
+        }
+        let cluster = Cluster::start(&config.data_dir, sizes(config), Holder::Command).await?;
+        Self::connect(cluster.connect_options(), Some(cluster), CONNECTIONS).await.map(Some)
+    }
+
+    /// Brings the schema up to what this binary knows.
+    ///
+    /// # Errors
+    /// The schema is newer than this binary may use, or a migration failed.
+    pub async fn migrate(&self) -> Result<(), OpenError> {
+        let schema = super::schema::of(&self.pool).await?;
+        if schema.floor > super::schema::known() {
+            return Err(OpenError::SchemaTooNew { version: schema.version, floor: schema.floor });
+        }
+        Ok(super::migrate(&self.pool).await?)
+    }
+
     async fn open(connect: PgConnectOptions, cluster: Option<Cluster>, connections: u32) -> Result<Self, OpenError> {
+        let database = Self::connect(connect, cluster, connections).await?;
+        match database.migrate().await {
+            Ok(()) => Ok(database),
+            Err(error) => {
+                database.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn connect(connect: PgConnectOptions, cluster: Option<Cluster>, connections: u32) -> Result<Self, OpenError> {
         let connect = connect.application_name("roost");
         let pool = super::pool(connect.clone(), connections);
         let database = Self { pool, connect, cluster };
         let prepared = async {
             wait_for(&database.pool).await?;
-            check(&database.pool).await?;
-            Ok(super::migrate(&database.pool).await?)
+            check(&database.pool).await
         };
         match prepared.await {
             Ok(()) => Ok(database),

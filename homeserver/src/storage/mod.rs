@@ -5,6 +5,7 @@
 pub mod account;
 pub mod account_data;
 pub mod alias;
+pub mod backup;
 pub mod commit;
 mod database;
 pub mod device;
@@ -24,6 +25,7 @@ pub mod profile;
 pub mod receipt;
 pub mod registration_token;
 pub mod room;
+pub mod schema;
 pub mod server;
 pub mod slice;
 pub mod sliding;
@@ -91,12 +93,17 @@ pub fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
         .connect_lazy_with(options)
 }
 
+/// Every change of the schema that this binary knows.
+fn migrations() -> sqlx::migrate::Migrator {
+    sqlx::migrate!("../migrations")
+}
+
 /// Brings the schema up to what this binary knows. Migrations that a newer node ran are no error: they only expand.
 ///
 /// # Errors
 /// The database's own, or a migration whose text differs from the one that ran.
 pub async fn migrate(pool: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
-    let mut migrator = sqlx::migrate!("../migrations");
+    let mut migrator = migrations();
     migrator.set_ignore_missing(true);
     migrator.run(pool).await
 }

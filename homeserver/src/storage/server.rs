@@ -22,6 +22,23 @@ pub async fn name(pool: &PgPool, name: &str, now: i64) -> Result<String> {
     Ok(sqlx::query_scalar("select name from server").fetch_one(pool).await?)
 }
 
+/// The server's name, if it has one yet.
+pub async fn stored_name(pool: &PgPool) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar("select name from server").fetch_optional(pool).await?)
+}
+
+/// The level of the log that an operator set for all nodes.
+pub async fn log_level(pool: &PgPool) -> Result<Option<String>> {
+    let sql = "select log_level from server";
+    Ok(sqlx::query_scalar(sql).fetch_optional(pool).await?.flatten())
+}
+
+/// Sets the level of the log for all nodes; `None`: each has its own again.
+pub async fn set_log_level(pool: &PgPool, level: Option<&str>) -> Result<()> {
+    let touched = sqlx::query("update server set log_level = $1").bind(level).execute(pool).await?.rows_affected();
+    if touched == 1 { Ok(()) } else { Err(super::Error::Inconsistent("the server has no name yet".to_owned())) }
+}
+
 /// All signing keys, newest first.
 pub async fn signing_keys(pool: &PgPool) -> Result<Vec<SigningKey>> {
     let sql = "select key_id, seed, sealed, retired_ts from signing_key order by retired_ts desc nulls first, created_ts desc";

@@ -5,10 +5,12 @@
 mod accounts;
 mod bad_input;
 mod browser;
+mod deploy;
 mod e2ee;
 mod front;
 mod hmac;
 mod kill;
+mod operations;
 mod operator;
 mod push;
 mod reading;

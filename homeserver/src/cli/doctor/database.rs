@@ -1,0 +1,88 @@
+//! The database: reached, of the right version and encoding, with a schema that this program may use, and of one clock.
+
+use super::{Finding, in_time};
+use crate::{
+    clock::now_ms,
+    config::Config,
+    postgres::Tools,
+    storage::{self, Database, OpenError, backup, schema, server},
+};
+
+/// The clocks may differ by so much.
+const CLOCK_MS: i64 = 2000;
+
+pub(super) async fn look(config: &Config) -> Vec<Finding> {
+    let database = match in_time(Database::for_look(config)).await {
+        Some(Ok(Some(database))) => database,
+        Some(Ok(None)) => {
+            let found = "the private PostgreSQL is made at the first start";
+            return vec![Finding::good("database", found)];
+        }
+        Some(Err(error)) => return vec![unopened(config, &error)],
+        None => return vec![Finding::wrong("database", "it does not answer", reach(config))],
+    };
+    let findings = match inside(config, &database).await {
+        Ok(findings) => findings,
+        Err(error) => vec![Finding::wrong("database", error.to_string(), reach(config))],
+    };
+    database.close().await;
+    findings
+}
+
+fn unopened(config: &Config, error: &OpenError) -> Finding {
+    let advice = match error {
+        OpenError::TooOld(_) => "upgrade PostgreSQL to 15 or newer".to_owned(),
+        OpenError::Encoding(_) => "no data can be kept in another encoding than UTF8".to_owned(),
+        _ => reach(config),
+    };
+    Finding::wrong("database", error.to_string(), advice)
+}
+
+fn reach(config: &Config) -> String {
+    match &config.database.url {
+        Some(_) => "look whether PostgreSQL runs, and try `database.url` with psql from this machine".to_owned(),
+        None => format!("see {}", config.data_dir.join("postgres.log").display()),
+    }
+}
+
+async fn inside(config: &Config, database: &Database) -> storage::Result<Vec<Finding>> {
+    let pool = &database.pool;
+    let version = backup::server_version(pool).await?;
+    let place = if config.database.url.is_some() { "database.url" } else { "a private cluster" };
+    let mut findings = vec![Finding::good("database", format!("PostgreSQL {version}, UTF8, {place}"))];
+
+    let (found, known) = (schema::of(pool).await?, schema::known());
+    let text = format!("number {}; this program knows {known}", found.version);
+    findings.push(match found.version {
+        _ if found.floor > known => {
+            Finding::wrong("schema", text, "run the newer Roost that the database was used with")
+        }
+        version if version > known => {
+            Finding::advice("schema", text, "nodes of two versions work together; upgrade this one soon")
+        }
+        version if version < known => Finding::good("schema", format!("{text}, and brings it up at its next start")),
+        _ => Finding::good("schema", text),
+    });
+    if found.version > 0
+        && let Some(stored) = server::stored_name(pool).await?
+        && (stored != config.server_name.as_str() && config.database.url.is_some())
+    {
+        let found = format!("the database belongs to `{stored}`, `server_name` is `{}`", config.server_name);
+        findings.push(Finding::wrong("name", found, "set `server_name` back, or use another database"));
+    }
+
+    let apart = backup::clock_ms(pool).await? - now_ms();
+    findings.push(if apart.abs() > CLOCK_MS {
+        let found = format!("this machine and the database's are {} s apart", apart.abs() / 1000);
+        Finding::wrong("clocks", found, "keep both right with systemd-timesyncd or chrony")
+    } else {
+        Finding::good("clocks", "this machine and the database's agree")
+    });
+
+    let url = config.database.url.as_ref().map(|url| url.expose());
+    findings.push(match Tools::find(version, &database.connect, url) {
+        Ok(_) => Finding::good("backup", "pg_dump and pg_restore are installed"),
+        Err(error) => Finding::advice("backup", "`roost backup` can't work", error.to_string()),
+    });
+    Ok(findings)
+}

@@ -1,0 +1,94 @@
+//! What can be seen without asking anybody: disk, clock, files.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use nix::sys::statvfs::statvfs;
+
+use super::Finding;
+use crate::{clock::now_ms, config::Config, http::Tls, random};
+
+/// Below this PostgreSQL may stop at any moment.
+const LEAST_FREE: u64 = 1 << 30;
+/// 2025-01-01: no Roost is older.
+const EARLIEST_MS: i64 = 1_735_689_600_000;
+
+pub(super) fn look(config: &Config) -> Vec<Finding> {
+    let mut findings =
+        vec![clock(), folder("data folder", &config.data_dir), folder("media folder", &config.media_path())];
+    findings.extend(tls(config));
+    findings.extend(key_file(config));
+    findings
+}
+
+fn clock() -> Finding {
+    if now_ms() < EARLIEST_MS {
+        return Finding::wrong(
+            "clock",
+            "it is set to before 2025",
+            "set it, and keep it right with systemd-timesyncd or chrony",
+        );
+    }
+    Finding::good("clock", "plausible")
+}
+
+/// Whether a folder, or what it will be made in, can be written and has room.
+fn folder(about: &'static str, path: &Path) -> Finding {
+    let there = nearest(path);
+    let shown = path.display();
+    if there == path
+        && let Err(error) = try_write(path)
+    {
+        let advice = format!("let the server's user write in {shown}: chown or chmod it");
+        return Finding::wrong(about, format!("{shown} can't be written: {error}"), advice);
+    }
+    let free = match statvfs(&there) {
+        #[expect(clippy::useless_conversion, reason = "the widths differ between systems")]
+        Ok(found) => u64::from(found.blocks_available()) * u64::from(found.fragment_size()),
+        Err(error) => return Finding::wrong(about, format!("{shown}: {error}"), "look whether its disk is mounted"),
+    };
+    let found =
+        format!("{shown}{}, {} GiB free", if there == path { "" } else { " (made at the first start)" }, free >> 30);
+    if free < LEAST_FREE {
+        return Finding::wrong(about, found, "make room: without any, nothing can be written and messages are refused");
+    }
+    Finding::good(about, found)
+}
+
+/// The path, or the nearest folder above it that is there.
+fn nearest(path: &Path) -> PathBuf {
+    path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned()
+}
+
+fn try_write(folder: &Path) -> std::io::Result<()> {
+    let path = folder.join(format!(".doctor-{}", random::name(8)));
+    fs::write(&path, b"")?;
+    fs::remove_file(path)
+}
+
+fn tls(config: &Config) -> Option<Finding> {
+    match Tls::load(&config.http.tls) {
+        Ok(None) => None,
+        Ok(Some(_)) => Some(Finding::good("certificate", "the certificate and its key fit")),
+        Err(error) => {
+            Some(Finding::wrong("certificate", error.to_string(), "mend `http.tls.certificate` and `http.tls.key`"))
+        }
+    }
+}
+
+fn key_file(config: &Config) -> Option<Finding> {
+    let path = config.secrets.key_file.as_ref()?;
+    Some(match fs::metadata(path) {
+        Ok(found) if found.len() >= 32 => Finding::good("key file", path.display().to_string()),
+        Ok(_) => Finding::wrong(
+            "key file",
+            "holds fewer than 32 bytes",
+            "bring back the file that the key was encrypted with",
+        ),
+        Err(error) => {
+            Finding::wrong("key file", format!("{}: {error}", path.display()), "bring it back: every node needs it")
+        }
+    })
+}

@@ -1,0 +1,58 @@
+//! What a backup asks of the database, and what a restored one needs before it is used.
+
+use sqlx::{PgConnection, PgPool};
+
+use super::Result;
+
+/// Begins to see the database as it is now, and names that view for `pg_dump`. Holds as long as the connection lives.
+pub async fn begin_snapshot(conn: &mut PgConnection) -> Result<String> {
+    sqlx::query("begin transaction isolation level repeatable read read only").execute(&mut *conn).await?;
+    Ok(sqlx::query_scalar("select pg_export_snapshot()").fetch_one(conn).await?)
+}
+
+/// The names of all files of media that local users uploaded.
+pub async fn media_files(conn: &mut PgConnection) -> Result<Vec<String>> {
+    // `file` came with a later migration than `id`.
+    let sql = "select coalesce(to_jsonb(m) ->> 'file', m.id) from media m";
+    Ok(sqlx::query_scalar(sql).fetch_all(conn).await?)
+}
+
+/// Whether the signing key can be read only with `secrets.key_file`.
+pub async fn is_sealed(conn: &mut PgConnection) -> Result<bool> {
+    Ok(sqlx::query_scalar("select exists (select from signing_key where sealed)").fetch_one(conn).await?)
+}
+
+/// The server's major version.
+pub async fn server_version(pool: &PgPool) -> Result<u32> {
+    let number: i32 = sqlx::query_scalar("select current_setting('server_version_num')::int").fetch_one(pool).await?;
+    Ok(u32::try_from(number / 10_000).unwrap_or_default())
+}
+
+/// What the server's clock says, in milliseconds since 1970.
+pub async fn clock_ms(pool: &PgPool) -> Result<i64> {
+    Ok(sqlx::query_scalar("select (extract(epoch from clock_timestamp()) * 1000)::bigint").fetch_one(pool).await?)
+}
+
+/// Whether nothing of anybody's is in the database.
+pub async fn is_empty(pool: &PgPool) -> Result<bool> {
+    let sql = "select not exists (select from pg_class where relnamespace = 'public'::regnamespace)";
+    Ok(sqlx::query_scalar(sql).fetch_one(pool).await?)
+}
+
+/// Makes a restored database one of its own: what was handed out after the backup was made is unknown here.
+///
+/// Sync tokens carry the generation: those of what was lost are cut back to where the backup ended. One-time keys may have
+/// been given out since, and fallback keys replaced; clients find none and upload new ones.
+pub async fn begin_generation(pool: &PgPool) -> Result<()> {
+    let mut transaction = pool.begin().await?;
+    // The clock keeps two restores of one backup apart.
+    let sql = "update server set generation = greatest(generation + 1, extract(epoch from now())::bigint)";
+    let touched = sqlx::query(sql).execute(&mut *transaction).await?.rows_affected();
+    if touched != 1 {
+        return Err(super::Error::Inconsistent("a backup without a server's name".to_owned()));
+    }
+    sqlx::query("delete from one_time_key").execute(&mut *transaction).await?;
+    sqlx::query("delete from fallback_key").execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(())
+}
