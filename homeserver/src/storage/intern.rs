@@ -91,6 +91,30 @@ impl Interner {
         Ok(row.map(|r| r.0))
     }
 
+    /// The numbers of those strings that have one, in one query at most.
+    pub async fn find_many<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Result<HashMap<&'t str, Sym>> {
+        let (mut found, mut missing) = (HashMap::new(), Vec::new());
+        for text in texts {
+            match self.cached(text) {
+                Some(nr) => drop(found.insert(text, nr)),
+                None => missing.push(text),
+            }
+        }
+        if !missing.is_empty() {
+            missing.sort_unstable();
+            let bytes: Vec<&[u8]> = missing.iter().map(|text| text.as_bytes()).collect();
+            let sql = "select nr, value from intern where value = any($1)";
+            let rows: Vec<(Sym, Vec<u8>)> = sqlx::query_as(sql).bind(&bytes).fetch_all(&self.pool).await?;
+            for (nr, value) in rows {
+                if let Ok(at) = missing.binary_search_by(|text| text.as_bytes().cmp(&value)) {
+                    found.insert(missing[at], nr);
+                    self.remember(nr, &Arc::from(missing[at]));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// What a number stands for.
     pub async fn text(&self, nr: Sym) -> Result<Arc<str>> {
         if let Some(text) = self.texts.get(&nr) {

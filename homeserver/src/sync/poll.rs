@@ -78,7 +78,10 @@ impl Sync {
         loop {
             let rooms = self.0.rooms.joined_rooms(reader.user).await?;
             let current = watch.take().filter(|(_, watched)| Arc::ptr_eq(watched, &rooms));
-            let watching = current.unwrap_or_else(|| (self.0.log.watch(reader.user, &rooms), Arc::clone(&rooms)));
+            // Who does not wait need not be woken.
+            let patient = Instant::now() < deadline;
+            let watch_now = || (self.0.log.watch(reader.user, &rooms), Arc::clone(&rooms));
+            let watching = current.or_else(|| (patient && since.is_some()).then(watch_now));
             let Some(token) = since.filter(|_| !reader.full_state) else {
                 return Ok(Box::pin(self.read(&reader, since)).await?.body);
             };
@@ -89,6 +92,9 @@ impl Sync {
                 }
                 since = Some(news.next);
             }
+            let Some(watching) = watching.filter(|_| patient) else {
+                return Box::pin(self.nothing(&reader, since)).await;
+            };
             // Joined or left between the look at the rooms and the registration: register anew before waiting.
             if !Arc::ptr_eq(&rooms, &self.0.rooms.joined_rooms(reader.user).await?) {
                 continue;
@@ -107,7 +113,8 @@ impl Sync {
         // Messages to the device that found no room in the last answer.
         token.to_device < token.pos
             || self.is_typing_touched(rooms, token)
-            || self.0.log.changes(reader.user, rooms, token.pos) != Changes::None
+            || (token.pos < self.0.log.watermark()
+                && self.0.log.changes(reader.user, rooms, token.pos) != Changes::None)
     }
 
     async fn begin(&self, requester: &Requester, request: Request) -> Result<(Reader, Option<Token>), SyncError> {

@@ -206,6 +206,14 @@ async fn invitations_come_and_refused_ones_go() {
     let own = required(&left);
     assert_eq!(find(&own, "m.room.member", Some(&bob.id)).expect("his leave")["content"]["membership"], "leave");
     assert_eq!(Phone::new(&bob, list_of(0, 19, 5)).look().await["lists"]["all"]["count"], 1);
+    // Also where another device has forgotten it by then.
+    let forgotten = bob.public_room("soon forgotten").await;
+    phone.look().await;
+    bob.leave(&forgotten).await;
+    let _ = bob.post(&at(&forgotten, "forget"), json!({})).await.ok();
+    let own = required(&phone.look().await["rooms"][&forgotten]);
+    assert_eq!(find(&own, "m.room.member", Some(&bob.id)).expect("his leave")["content"]["membership"], "leave");
+    assert_eq!(rooms(&phone.look().await), Vec::<String>::new());
 
     // A knock is shown as clients look for it.
     let rules = json!({ "type": "m.room.join_rules", "state_key": "", "content": { "join_rule": "knock" } });

@@ -42,16 +42,27 @@ struct Facts {
 
 impl Sync {
     /// The user's rooms, the newest first: those that they are in, are invited to, knock at or were sent away from, and those
-    /// that they left and `sent` knows.
+    /// that they left and `sent` knows; one that is forgotten by now, until the client that read up to `since` is told that
+    /// they left it.
     ///
     /// # Errors
     /// The database's own.
-    pub(super) async fn entries(&self, user: UserNr, standing: &Standing, sent: &Sent) -> Result<Vec<Entry>> {
+    pub(super) async fn entries(
+        &self,
+        user: UserNr,
+        standing: &Standing,
+        sent: &Sent,
+        since: Option<Pos>,
+    ) -> Result<Vec<Entry>> {
         let memberships = &standing.memberships;
         let expelled = self.expelled(user, memberships).await?;
         let stamps = self.0.caches.recency.stamps(&self.0.pool, &memberships.joined).await?;
         let mut entries = Vec::with_capacity(memberships.all.len());
-        for own in memberships.all.iter().filter(|own| !own.forgotten) {
+        let is_told = |own: &OfUser| {
+            let known = sent.rooms.get(&own.room).and_then(|known| known.until.or(since));
+            known.is_none_or(|until| own.pos <= until)
+        };
+        for own in memberships.all.iter().filter(|own| !own.forgotten || !is_told(own)) {
             let (order, bump) = match own.membership {
                 Membership::Join => stamps.get(&own.room).map_or((own.pos, own.pos), |s| (s.last, s.bump)),
                 Membership::Invite | Membership::Knock => (own.pos, own.pos),

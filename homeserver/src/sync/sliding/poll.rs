@@ -175,7 +175,7 @@ impl Sync {
         let (from, sent) = (at.token, &*at.sent);
         let standing = self.standing(reader.user).await?;
         let (since, until) = (from.map(|token| token.pos), standing.until);
-        let entries = self.entries(reader.user, &standing, sent).await?;
+        let entries = self.entries(reader.user, &standing, sent, since).await?;
         let numbers: Vec<RoomNr> = entries.iter().map(|entry| entry.own.room).collect();
         let rooms = self.0.rooms.find_many(&numbers).await?;
         let filters: Vec<&Filters> = request.lists.values().map(|list| &list.filters).collect();

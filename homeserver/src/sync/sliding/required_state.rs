@@ -70,11 +70,11 @@ impl RequiredState {
     }
 
     /// The selector for `kinds`, the types that occur. `keys` has the numbers of those named keys that occur anywhere.
-    pub(super) fn selector(&self, kinds: &HashMap<Sym, Arc<str>>, keys: &HashMap<String, Sym>, me: Sym) -> Selector {
+    pub(super) fn selector(&self, kinds: &HashMap<Sym, Arc<str>>, keys: &HashMap<&str, Sym>, me: Sym) -> Selector {
         let number = |key: &Key| match key {
             Key::Me => Some(me),
             Key::Text(text) if text.is_empty() => Some(Sym::EMPTY),
-            Key::Text(text) => keys.get(text).copied(),
+            Key::Text(text) => keys.get(&**text).copied(),
         };
         let fits = |pattern: &Pattern, kind: &str| pattern.kind.as_deref().is_none_or(|wanted| wanted == kind);
         let wanted = |kind: &str| {
@@ -161,7 +161,7 @@ mod tests {
             (Sym::NAME, "m.room.name".into()),
             (Sym::MEMBER, "m.room.member".into()),
         ]);
-        let keys = HashMap::from([("@b:s".to_owned(), Sym(1001))]);
+        let keys = HashMap::from([("@b:s", Sym(1001))]);
         let mut numbers: Vec<i64> =
             required.selector(&kinds, &keys, ME).select(&state).iter().map(|(_, nr)| nr.0).collect();
         numbers.sort_unstable();

@@ -175,12 +175,7 @@ impl Sync {
         let kinds: BTreeSet<Sym> = looked.iter().flat_map(|l| kinds_of(&l.end)).collect();
         let kinds = interner.texts(&kinds.into_iter().collect::<Vec<_>>()).await?;
         let names: BTreeSet<&str> = wanted.iter().flat_map(|required| required.named_keys()).collect();
-        let mut keys = HashMap::new();
-        for name in names {
-            if let Some(nr) = interner.find(name).await? {
-                keys.insert(name.to_owned(), nr);
-            }
-        }
+        let keys = interner.find_many(names).await?;
         Ok(wanted.into_iter().map(|required| (required.clone(), required.selector(&kinds, &keys, user))).collect())
     }
 }
