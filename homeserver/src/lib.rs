@@ -24,6 +24,7 @@ pub mod media;
 pub mod metrics;
 pub mod postgres;
 pub mod presence;
+pub mod push;
 pub mod random;
 pub mod rooms;
 pub mod storage;

@@ -14,6 +14,7 @@ pub mod cli;
 pub mod client;
 pub mod cluster;
 pub mod driver;
+pub mod gateway;
 pub mod http;
 pub mod keys;
 pub mod nats;

@@ -18,6 +18,7 @@ use crate::{
     log::{self, Log, Writer},
     media::Media,
     presence::Presence,
+    push::{self, Push},
     rooms::{self, Rooms},
     storage::{Database, Interner},
     sync::{self, Sync},
@@ -61,6 +62,8 @@ pub(super) async fn build(config: &Config, database: &Database, level: Level) ->
     caches.push(Arc::clone(&tokens) as _);
     caches.extend(sync_caches.followers());
     caches.push(Arc::clone(&settings) as _);
+    let follow = Arc::new(push::Follow::new());
+    caches.push(Arc::clone(&follow) as _);
     let log = Log::start(log::Options {
         pool: pool.clone(),
         connect: database.connect.clone(),
@@ -101,6 +104,19 @@ pub(super) async fn build(config: &Config, database: &Database, level: Level) ->
 
     let presence = Presence::start(log.clone(), bell.clone(), shutdown.clone(), &tasks);
     let push_rules = PushRules::new(pool.clone(), log.clone());
+    let push = Push::start(
+        push::Options {
+            pool: pool.clone(),
+            connect: database.connect.clone(),
+            log: log.clone(),
+            rooms: rooms.clone(),
+            follow,
+            allowed_private_networks: config.push.allowed_private_networks.clone(),
+        },
+        shutdown.clone(),
+        &tasks,
+    )
+    .await?;
     let account_data = AccountData::new(pool.clone(), log.clone());
     let sync = Sync::new(sync::Options {
         pool: pool.clone(),
@@ -131,6 +147,7 @@ pub(super) async fn build(config: &Config, database: &Database, level: Level) ->
         presence,
         rooms,
         media,
+        push,
         push_rules,
         sync,
     };

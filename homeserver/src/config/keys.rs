@@ -232,6 +232,13 @@ pub(super) const KEYS: &[Key] = &[
         set: |config, value| put(&mut config.presence.enabled, boolean(value)),
     },
     Key {
+        name: "push.allowed_private_networks",
+        default: Is("[]"),
+        comment: "Networks like \"10.0.0.0/8\" that push gateways may be in. Users choose their gateways, so that this server\n\
+                  connects to no private address that is not listed here.",
+        set: |config, value| put(&mut config.push.allowed_private_networks, networks(value)),
+    },
+    Key {
         name: "media.max_upload_size",
         default: Is("\"100M\""),
         comment: "The largest upload: bytes, or text with a unit.",

@@ -60,6 +60,8 @@ pub struct Config {
     pub federation: Federation,
     /// Who is online.
     pub presence: Presence,
+    /// Push gateways.
+    pub push: Push,
     /// Uploaded files.
     pub media: Media,
     /// New rooms.
@@ -170,6 +172,13 @@ pub struct RateLimits {
 pub struct Presence {
     /// Whether presence is kept and shown.
     pub enabled: bool,
+}
+
+/// `push.*`
+#[derive(Clone, Debug, Default)]
+pub struct Push {
+    /// Private networks that push gateways may be in.
+    pub allowed_private_networks: Vec<IpNet>,
 }
 
 /// `media.*`

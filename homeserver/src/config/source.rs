@@ -128,6 +128,7 @@ fn blank() -> Config {
         rate_limits: RateLimits::default(),
         federation: Federation::default(),
         presence: Presence::default(),
+        push: Default::default(),
         media: Media::default(),
         rooms: Rooms { default_version: RoomVersion::V12 },
         metrics: Metrics::default(),

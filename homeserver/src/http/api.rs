@@ -7,6 +7,7 @@ use crate::{
     log::Log,
     media::Media,
     presence::Presence,
+    push::Push,
     rooms::Rooms,
     sync::Sync,
     users::{AccountData, PushRules, Users},
@@ -27,6 +28,7 @@ pub struct Api {
     pub presence: Presence,
     pub rooms: Rooms,
     pub media: Media,
+    pub push: Push,
     pub push_rules: PushRules,
     pub sync: Sync,
 }
@@ -55,6 +57,7 @@ reachable! {
     presence: Presence,
     rooms: Rooms,
     media: Media,
+    push: Push,
     push_rules: PushRules,
     sync: Sync,
 }

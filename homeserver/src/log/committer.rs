@@ -45,6 +45,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const LAST_PATIENCE: Duration = Duration::from_secs(3);
 /// A call that takes longer counts as a lost connection.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Account data that decides about notifications.
+const DECIDING: [&str; 2] = ["m.push_rules", "m.ignored_user_list"];
 const MAX_EVENTS: usize = 1000;
 const MAX_BYTES: usize = 8 << 20;
 
@@ -408,7 +410,7 @@ fn beside(batch: &Batch, first: i64) -> Beside {
         event_pos: r.event_pos,
         ts: r.ts,
     });
-    let push_rules = batch.account_data.iter().filter(|a| a.room == RoomNr(0) && &*a.kind == "m.push_rules");
+    let push_rules = batch.account_data.iter().filter(|a| DECIDING.contains(&&*a.kind) && a.room == RoomNr(0));
     Beside {
         receipts: receipts.collect(),
         account_data: batch.account_data.iter().map(|a| a.user).collect(),

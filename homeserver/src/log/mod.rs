@@ -192,6 +192,11 @@ impl Log {
         self.0.bell.is_shared()
     }
 
+    /// Names this process among the writers.
+    pub fn writer(&self) -> i64 {
+        self.0.writer
+    }
+
     /// The log's generation: a failover or a restore starts a new one.
     pub fn generation(&self) -> i64 {
         self.0.follow.generation()

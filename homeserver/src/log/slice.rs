@@ -30,7 +30,7 @@ pub struct Beside {
     pub receipts: Vec<LogReceipt>,
     /// Whose account data was written.
     pub account_data: Vec<UserNr>,
-    /// Whose push rules were; `None` where the writer does not say.
+    /// Whose push rules or ignored users were; `None` where the writer does not say.
     #[serde(default)]
     pub push_rules: Option<Vec<UserNr>>,
     /// For which devices messages were queued.

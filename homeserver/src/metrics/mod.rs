@@ -37,6 +37,12 @@ pub static COMMIT_SECONDS: Histogram =
 /// Items refused because another writer was first; they are rebuilt and sent again.
 pub static COMMIT_CONFLICTS: Counter =
     Counter::new("roost_commit_conflicts_total", "Items built anew because another writer was first.");
+/// Notifications that push gateways took, and those that they did not take at once.
+pub static PUSHES: Counter = Counter::new("roost_pushes_total", "Notifications that push gateways took.");
+/// See [`PUSHES`].
+pub static PUSH_FAILURES: Counter =
+    Counter::new("roost_push_failures_total", "Notifications that push gateways did not take; they are sent again.");
+
 /// Items that wait for the next group commit.
 pub static COMMIT_QUEUE: Gauge = Gauge::new("roost_commit_queue", "Items that wait for the next group commit.");
 
@@ -72,7 +78,7 @@ const LATENCY_MICROS: &[u64] = &[
 pub fn render() -> String {
     let mut out = String::with_capacity(16 << 10);
     REQUESTS.render(&mut out);
-    for counter in [&PANICS, &COMMITS, &COMMIT_CONFLICTS] {
+    for counter in [&PANICS, &COMMITS, &COMMIT_CONFLICTS, &PUSHES, &PUSH_FAILURES] {
         counter.render(&mut out);
     }
     for histogram in [&COMMIT_ITEMS, &COMMIT_SECONDS] {

@@ -51,7 +51,8 @@ async fn delete(
     let sql = "with gone as (delete from device where usr = $1 and nr is distinct from $3 \
                              and ($2::text[] is null or device_id = any($2)) returning nr, device_id), \
                     t as (delete from token where device in (select nr from gone)), \
-                    r as (delete from refresh_token where device in (select nr from gone)) \
+                    r as (delete from refresh_token where device in (select nr from gone)), \
+                    p as (delete from pusher where device in (select nr from gone)) \
                select nr, device_id from gone";
     let gone: Vec<(DeviceNr, String)> =
         sqlx::query_as(sql).bind(usr).bind(named).bind(keep).fetch_all(&mut *conn).await?;

@@ -22,6 +22,7 @@ pub mod member;
 pub mod nr;
 pub mod one_time_key;
 pub mod profile;
+pub mod pusher;
 pub mod receipt;
 pub mod registration_token;
 pub mod room;

@@ -1,8 +1,10 @@
 //! Whom events notify: what is not in memory of the counts, and what members' rules and names are.
 
+use std::collections::HashMap;
+
 use sqlx::PgPool;
 
-use super::{Pos, Result, RoomNr, UserNr};
+use super::{EventNr, Pos, Result, RoomNr, UserNr};
 
 /// One timeline of a room as a user has it: the main one, or a thread that was written to after the room was read.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -104,23 +106,85 @@ pub struct Member {
     pub id: Vec<u8>,
     /// The membership event.
     pub json: String,
-    /// The content of `m.push_rules`, where the user changed anything.
+    #[sqlx(flatten)]
+    pub settings: Settings,
+}
+
+/// What a user has set that decides about notifications, where they have.
+#[derive(Debug, Clone, Default, sqlx::FromRow)]
+pub struct Settings {
+    /// The content of `m.push_rules`.
     pub rules: Option<String>,
+    /// The content of `m.ignored_user_list`.
+    pub ignored: Option<String>,
 }
 
 /// The joined members of `room`.
 pub async fn members(pool: &PgPool, room: RoomNr) -> Result<Vec<Member>> {
-    let sql = "select m.usr, i.value as id, j.json, a.json as rules
+    let sql = "select m.usr, i.value as id, j.json, a.json as rules, g.json as ignored
                  from member m
                  join intern i on i.nr = m.usr
                  join event_json j on j.nr = m.nr
                  left join account_data a on a.usr = m.usr and a.room = 0 and a.type = 'm.push_rules'
+                 left join account_data g on g.usr = m.usr and g.room = 0 and g.type = 'm.ignored_user_list'
                 where m.room = $1 and m.membership = 1";
     Ok(sqlx::query_as(sql).bind(room).fetch_all(pool).await?)
 }
 
-/// The contents of `m.push_rules` of those of `users` who changed anything.
-pub async fn rules(pool: &PgPool, users: &[UserNr]) -> Result<Vec<(UserNr, String)>> {
-    let sql = "select usr, json from account_data where usr = any($1) and room = 0 and type = 'm.push_rules'";
-    Ok(sqlx::query_as(sql).bind(users).fetch_all(pool).await?)
+/// The settings of those of `users` who have any.
+pub async fn settings(pool: &PgPool, users: &[UserNr]) -> Result<HashMap<UserNr, Settings>> {
+    let sql = "select usr, type = 'm.push_rules', json from account_data
+                where usr = any($1) and room = 0 and type in ('m.push_rules', 'm.ignored_user_list')";
+    let mut found: HashMap<UserNr, Settings> = HashMap::new();
+    let rows: Vec<(UserNr, bool, String)> = sqlx::query_as(sql).bind(users).fetch_all(pool).await?;
+    for (user, is_rules, json) in rows {
+        let settings = found.entry(user).or_default();
+        *(if is_rules { &mut settings.rules } else { &mut settings.ignored }) = Some(json);
+    }
+    Ok(found)
+}
+
+/// Which notifications are wanted.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// With whether only exceptions count.
+    pub rooms: Vec<(RoomNr, bool)>,
+    pub after: Pos,
+    pub before: Pos,
+    pub limit: i64,
+    pub only_highlights: bool,
+}
+
+/// Events that notified `user`, the last first.
+pub async fn notifications(pool: &PgPool, user: UserNr, asked: &Asked) -> Result<Vec<EventNr>> {
+    let sql = "
+        with r as (
+            select t.room, t.quiet, greatest(coalesce(m.since, m.pos), $4) as after
+              from unnest($2::bigint[], $3::boolean[]) as t (room, quiet)
+              join member m on m.room = t.room and m.usr = $1),
+        x as (
+            select e.room, e.pos from r
+             cross join lateral (
+                   select e.room, e.pos from event e
+                    where e.room = r.room and e.pos > r.after and e.pos < $5 and e.sender <> $1
+                      and e.noted & $7 = $7 and not r.quiet
+                      and not exists (select from mention m
+                                       where m.usr = $1 and m.room = e.room and m.pos = e.pos)
+                    order by e.pos desc limit $6) e
+            union all
+            select m.room, m.pos from r join mention m on m.usr = $1 and m.room = r.room
+             where m.pos > r.after and m.pos < $5 and m.notify = 1 and m.highlight >= $7 >> 1)
+        select e.nr from x join event e on e.room = x.room and e.pos = x.pos
+         where not exists (select from count_change c where c.room = x.room and c.pos = x.pos and c.dead)
+         order by x.pos desc limit $6";
+    Ok(sqlx::query_scalar(sql)
+        .bind(user)
+        .bind(asked.rooms.iter().map(|r| r.0).collect::<Vec<_>>())
+        .bind(asked.rooms.iter().map(|r| r.1).collect::<Vec<_>>())
+        .bind(asked.after)
+        .bind(asked.before)
+        .bind(asked.limit)
+        .bind(if asked.only_highlights { 3_i16 } else { 1 })
+        .fetch_all(pool)
+        .await?)
 }

@@ -81,6 +81,7 @@ impl Users {
         storage::login_token::sweep(&mut transaction, now).await?;
         // A client that comes back after weeks still learns that its token is old, not unknown.
         storage::token::sweep(&mut transaction, now - 60 * DAY_MS).await?;
+        storage::txn::sweep(&mut transaction, now - DAY_MS).await?;
         Ok(transaction.commit().await?)
     }
 }

@@ -18,7 +18,11 @@ pub struct Bench {
 
 impl Bench {
     pub async fn new() -> Self {
-        let postgres = Postgres::start().await;
+        Self::over(Postgres::start().await).await
+    }
+
+    /// Over a PostgreSQL that a test started for itself.
+    pub async fn over(postgres: Postgres) -> Self {
         let bench = Self { connect: postgres.url().parse().expect("url"), _postgres: postgres };
         let pool = bench.pool();
         storage::migrate(&pool).await.expect("migrations");
@@ -45,14 +49,5 @@ impl Bench {
             tasks: TaskTracker::new(),
         };
         (Log::start(options).await.expect("log"), pool)
-    }
-
-    /// Transactions begun so far, and rows written.
-    pub async fn work(&self) -> (i64, i64) {
-        // The statistics of a connection are there when it has rested, or when it ends.
-        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
-        let sql = "select (xact_commit + xact_rollback)::int8, (tup_inserted + tup_updated)::int8
-                     from pg_stat_database where datname = 'roost'";
-        sqlx::query_as(sql).fetch_one(&self.pool()).await.expect("statistics")
     }
 }

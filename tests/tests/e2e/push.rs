@@ -1,10 +1,13 @@
 //! Unread counts, pushers, and what reaches a push gateway.
 
+use std::time::Duration;
+
 use roost_tests::{
-    User,
+    Cluster, User,
+    gateway::{Gateway, Manner},
     http::seg,
     shared,
-    sync::{filter, joined, timeline},
+    sync::{filter, joined, list, timeline},
     turn,
     user::at,
 };
@@ -151,7 +154,7 @@ async fn rules_decide_what_counts() {
                 .await;
         }
     });
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
     let body = json!({ "m.read.private": last });
     let _ = bob.post(&at(&room, "read_markers"), body).await.ok();
     wait.await.expect("woken");
@@ -173,4 +176,181 @@ async fn rules_decide_what_counts() {
     let sync = carol.on(&two).try_sync("timeout=0").await.ok();
     assert_eq!(pair(&joined(&sync, &room)["unread_notifications"]), (2, 2));
     assert!(!timeline(&sync, &room).is_empty());
+}
+
+/// Lets the nodes reach the test's own gateways.
+const LOOPBACK: &str = "[push]\nallowed_private_networks = [\"127.0.0.0/8\"]\n";
+
+async fn set(user: &User, pusher: Value) {
+    let _ = user.post("pushers/set", pusher).await.ok();
+}
+
+async fn keys(user: &User) -> Vec<String> {
+    let pushers = user.get("pushers").await.ok();
+    list(&pushers["pushers"]).iter().filter_map(|it| it["pushkey"].as_str().map(str::to_owned)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushers_belong_to_a_device_and_name_a_gateway() {
+    let _turn = turn::shared().await;
+    let server = shared::server().await;
+    let (alice, bob) = (server.user("alice").await, server.user("bob").await);
+    let pusher = |key: &str| {
+        json!({ "app_id": "org.example.app", "pushkey": key, "kind": "http", "app_display_name": "App",
+            "device_display_name": "Phone", "lang": "en", "profile_tag": "t",
+            "data": { "url": "https://push.example/_matrix/push/v1/notify", "format": "event_id_only" } })
+    };
+    let with = |name: &str, value: Value| {
+        let mut changed = pusher("bad");
+        changed[name] = value;
+        changed
+    };
+    set(&alice, pusher("one")).await;
+    let shown = alice.get("pushers").await.ok()["pushers"][0].clone();
+    for (name, value) in pusher("one").as_object().expect("an object") {
+        assert_eq!(&shown[name], value, "{name}");
+    }
+    assert_eq!(shown["org.matrix.msc3881.enabled"], true);
+    assert_eq!(shown["org.matrix.msc3881.device_id"], alice.device.as_str());
+    // Set again it is the same pusher; `null` takes it away.
+    set(&alice, with("pushkey", json!("one"))).await;
+    assert_eq!(keys(&alice).await, ["one"]);
+    set(&alice, json!({ "app_id": "org.example.app", "pushkey": "one", "kind": null })).await;
+    assert!(keys(&alice).await.is_empty());
+    // A key goes with its phone to another user, unless both are to have it.
+    for (append, left) in [(false, 0), (true, 1)] {
+        set(&alice, pusher("phone")).await;
+        let mut other = pusher("phone");
+        other["append"] = json!(append);
+        set(&bob, other).await;
+        assert_eq!((keys(&alice).await.len(), keys(&bob).await.len()), (left, 1), "append: {append}");
+    }
+    for (bad, code) in [
+        (with("data", json!({})), "M_INVALID_PARAM"),
+        (with("data", json!({ "url": "https://push.example/other" })), "M_INVALID_PARAM"),
+        (with("data", json!({ "url": "http://127.0.0.1:1/_matrix/push/v1/notify" })), "M_INVALID_PARAM"),
+        (with("kind", json!("carrier pigeon")), "M_INVALID_PARAM"),
+        (with("app_id", json!("x".repeat(65))), "M_INVALID_PARAM"),
+        (with("pushkey", json!("x".repeat(513))), "M_INVALID_PARAM"),
+        (json!({ "app_id": "a", "pushkey": "b", "kind": "http" }), "M_MISSING_PARAM"),
+    ] {
+        alice.post("pushers/set", bad).await.is(400, code);
+    }
+    // Another password takes the other devices' pushers away, and leaves one's own.
+    let phone = alice.new_device().await;
+    set(&phone, pusher("other device")).await;
+    let change = json!({ "new_password": "something else" });
+    let _ = alice.with_password("POST", "account/password", change).await.ok();
+    assert_eq!(keys(&alice).await, ["phone"]);
+    alice.logout().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_reach_gateways_whatever_these_do_and_nodes_die() {
+    let _turn = turn::alone().await;
+    let mut cluster = Cluster::start_with(2, LOOPBACK).await;
+    let (one, two) = (cluster.server(0), cluster.server(1));
+    let (alice, bob) = (one.user("alice").await, two.user("bob").await);
+    let (phone, brief) = (Gateway::start().await, Gateway::start().await);
+    set(&bob, phone.pusher("phone")).await;
+    let mut wish = brief.pusher("brief");
+    wish["data"]["format"] = json!("event_id_only");
+    wish["data"]["org.matrix.msc4076.disable_badge_count"] = json!(true);
+    set(&bob, wish).await;
+
+    // An invite is pushed, loudly.
+    let room = alice.create_room(json!({ "name": "Tea", "invite": [bob.id] })).await;
+    bob.wait_for("invite", |sync| sync["rooms"]["invite"][&room].is_object().then_some(())).await;
+    while phone.sent().is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let invite = phone.sent()[0].clone();
+    assert_eq!((&invite["type"], &invite["user_is_target"]), (&json!("m.room.member"), &json!(true)), "{invite:#}");
+    assert_eq!((&invite["prio"], &invite["devices"][0]["tweaks"]["sound"]), (&json!("high"), &json!("default")));
+    bob.join(&room).await;
+    let name = format!("profile/{}/displayname", seg(&alice.id));
+    let _ = alice.put(&name, json!({ "displayname": "Alice" })).await.ok();
+
+    let hello = alice.say(&room, "hello").await;
+    let push = phone.wait_for(&hello).await;
+    let expected = json!({
+        "event_id": hello, "room_id": room, "type": "m.room.message", "sender": alice.id, "sender_display_name": "Alice",
+        "room_name": "Tea", "user_is_target": false, "prio": "high", "counts": { "unread": 1 },
+        "content": { "msgtype": "m.text", "body": "hello" },
+        "devices": [{ "app_id": "org.example.app", "pushkey": "phone", "data": { "brand": "b" },
+            "tweaks": { "sound": "default" }, "pushkey_ts": push["devices"][0]["pushkey_ts"] }],
+    });
+    assert_eq!(push, expected);
+    let push = brief.wait_for(&hello).await;
+    assert!(push.get("content").is_none() && push.get("sender").is_none() && push.get("counts").is_none(), "{push:#}");
+    assert_eq!((&push["room_id"], &push["devices"][0]["data"]["format"]), (&json!(room), &json!("event_id_only")));
+    // Nothing of one's own, nothing that is quiet, nothing of those who are ignored.
+    bob.say(&room, "mine").await;
+    alice.send(&room, "m.room.message", json!({ "msgtype": "m.notice", "body": "a notice" })).await;
+    let pest = one.user("pest").await;
+    alice.invite(&room, &pest).await;
+    pest.join(&room).await;
+    let _ =
+        bob.put(&bob.own("account_data/m.ignored_user_list"), json!({ "ignored_users": { &pest.id: {} } })).await.ok();
+    pest.say(&room, "buy").await;
+    let second = alice.say(&room, "second").await;
+    assert_eq!(phone.wait_for(&second).await["counts"]["unread"], 2);
+    assert_eq!(phone.events().len(), 3, "the invite, and two words of alice's: {:#?}", phone.sent());
+    let page = bob.get("notifications?limit=1").await.ok();
+    assert_eq!(page["notifications"][0]["event"]["event_id"], second, "{page:#}");
+    assert_eq!(
+        (&page["notifications"][0]["read"], &page["notifications"][0]["actions"][0]),
+        (&json!(false), &json!("notify"))
+    );
+    let rest = bob.get(&format!("notifications?from={}", page["next_token"].as_str().expect("a token"))).await.ok();
+    assert_eq!(
+        rest["notifications"].as_array().expect("a list").last().expect("the first")["event"]["event_id"],
+        hello
+    );
+    assert!(list(&bob.get("notifications?only=highlight").await.ok()["notifications"]).is_empty());
+
+    // A gateway that hangs, fails or lies holds nobody else, and hears of what is still unread when it is back.
+    let mut missed = Vec::new();
+    for manner in [Manner::Fail, Manner::Lie] {
+        brief.behave(manner);
+        missed.push(alice.say(&room, "into the void").await);
+        phone.wait_for(missed.last().expect("one")).await;
+    }
+    brief.wait_for(&missed[0]).await;
+    let before = brief.events().len();
+    read(&bob, &room, &missed[0], json!({})).await;
+    brief.behave(Manner::Take);
+    brief.wait_for(&missed[1]).await;
+    assert!(!brief.events()[before..].contains(&missed[0]), "what is read by then is not pushed");
+    let normal = alice.say(&room, "as usual").await;
+    brief.wait_for(&normal).await;
+
+    // A node dies with what it has not delivered: the other node delivers it.
+    phone.behave(Manner::Hang);
+    let last = alice.say(&room, "last words").await;
+    phone.wait_for(&last).await;
+    cluster.nodes[0].kill();
+    phone.behave(Manner::Take);
+    let before = phone.events().len();
+    let begin = std::time::Instant::now();
+    while !phone.events()[before..].contains(&last) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "the other node has not pushed: {:?}", phone.events());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Once each, apart from what a gateway refused, and from what a dying node could not note any more.
+    for event in [&hello, &second] {
+        assert_eq!(phone.events().iter().filter(|it| *it == event).count(), 1, "{:?}", phone.events());
+    }
+
+    // A key that is not known any more goes.
+    cluster.nodes[0].up();
+    cluster.nodes[0].ready(Duration::from_secs(60)).await;
+    phone.behave(Manner::Reject);
+    let rejected = alice.say(&room, "anybody?").await;
+    phone.wait_for(&rejected).await;
+    let begin = std::time::Instant::now();
+    while keys(&bob).await != ["brief"] {
+        assert!(begin.elapsed() < Duration::from_secs(10), "the rejected key is still there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

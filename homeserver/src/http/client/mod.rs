@@ -5,7 +5,9 @@ mod account_data;
 mod filter;
 mod keys;
 mod media;
+mod notifications;
 mod push_rules;
+mod pushers;
 mod room_keys;
 mod rooms;
 mod send_to_device;
@@ -24,7 +26,9 @@ pub(super) fn routes() -> Routes {
         .and(filter::routes())
         .and(keys::routes())
         .and(media::routes())
+        .and(notifications::routes())
         .and(push_rules::routes())
+        .and(pushers::routes())
         .and(room_keys::routes())
         .and(rooms::routes())
         .and(send_to_device::routes())

@@ -26,6 +26,8 @@ pub struct Audience {
     /// Users by the first character of a name that has no such word.
     by_character: HashMap<char, Vec<UserNr>>,
     pub(super) individuals: HashMap<UserNr, Individual>,
+    /// Who ignores whom, by the user ID of the ignored.
+    ignorers: HashMap<Box<str>, HashSet<UserNr>>,
     /// Whose rules are still to be looked at.
     pending: HashSet<UserNr>,
     /// Changes of rules before this number are in it.
@@ -76,14 +78,15 @@ impl Audience {
             by_word: HashMap::new(),
             by_character: HashMap::new(),
             individuals: HashMap::new(),
+            ignorers: HashMap::new(),
             pending: HashSet::new(),
             rules_seen,
         };
         for member in members {
             let Ok(id) = String::from_utf8(member.id) else { continue };
             let name = serde_json::from_str::<MemberEvent>(&member.json).ok().and_then(MemberEvent::name);
-            if let Some(rules) = &member.rules {
-                audience.set_rules(member.user, &Arc::new(Rules::new(Some(rules), &id)));
+            if member.settings.rules.is_some() || member.settings.ignored.is_some() {
+                audience.set_rules(member.user, &Arc::new(Rules::new(&member.settings, &id)));
             }
             audience.insert(member.user, Member { id: id.into(), name });
         }
@@ -125,6 +128,7 @@ impl Audience {
         let known = self.remove(user);
         if event.membership != Some(Membership::Join) {
             self.individuals.remove(&user);
+            self.forget_ignored(user);
             self.pending.remove(&user);
             return;
         }
@@ -134,6 +138,18 @@ impl Audience {
         if !known {
             self.pending.insert(user);
         }
+    }
+
+    /// Who ignores the user.
+    pub(super) fn ignorers(&self, user_id: &str) -> Option<&HashSet<UserNr>> {
+        self.ignorers.get(user_id)
+    }
+
+    fn forget_ignored(&mut self, user: UserNr) {
+        self.ignorers.retain(|_, ignorers| {
+            ignorers.remove(&user);
+            !ignorers.is_empty()
+        });
     }
 
     fn insert(&mut self, user: UserNr, member: Member) {
@@ -161,6 +177,10 @@ impl Audience {
 
     fn set_rules(&mut self, user: UserNr, rules: &Arc<Rules>) {
         self.pending.remove(&user);
+        self.forget_ignored(user);
+        for ignored in rules.ignored() {
+            self.ignorers.entry(ignored.into()).or_default().insert(user);
+        }
         if rules.is_default_in(&self.room_id) {
             self.individuals.remove(&user);
         } else {
@@ -275,7 +295,7 @@ mod tests {
             user: Sym(nr),
             id: id.as_bytes().to_vec(),
             json: serde_json::json!({"state_key": id, "content": {"displayname": name}}).to_string(),
-            rules: None,
+            settings: unread::Settings::default(),
         });
         Audience::new("!r:x", rows.collect(), 0)
     }

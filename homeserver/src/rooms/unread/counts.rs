@@ -128,6 +128,12 @@ impl Seen {
         }
     }
 
+    /// Up to where the timeline is read.
+    fn point(&self, thread: &str) -> Pos {
+        let line = self.lines.iter().find(|line| *line.thread == *thread);
+        line.map_or(self.base, |line| line.point.max(self.base))
+    }
+
     fn unread(&self) -> Unread {
         let mut unread = Unread::default();
         for line in &self.lines {
@@ -193,6 +199,11 @@ impl Rooms {
             }
         }
         Ok(found)
+    }
+
+    /// Up to where the user has read the main timeline, or the thread of a root, if memory knows it.
+    pub(super) fn read_point(&self, user: UserNr, room: RoomNr, thread: Option<&str>) -> Option<Pos> {
+        Some(self.0.caches.unread.seen.get(&(user, room))?.point(thread.unwrap_or_default()))
     }
 
     /// Keeps counts, unless a receipt or a membership has come since they were looked at.

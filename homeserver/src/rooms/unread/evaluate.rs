@@ -46,6 +46,7 @@ impl Audience {
         let actions = default.evaluate(&event, &context);
         let (notify, highlight) = (actions.notify(), actions.notify() && actions.highlight());
 
+        let ignorers = self.ignorers(asked.sender_id);
         let mut exceptions = Vec::new();
         for user in self.candidates(asked, &event) {
             let Some(member) = self.member(user).filter(|_| user != asked.sender) else { continue };
@@ -55,7 +56,9 @@ impl Audience {
                 Some(individual) => individual.rules.evaluate(&event, &context),
                 None => default.evaluate(&event, &context),
             };
-            let own = (actions.notify(), actions.notify() && actions.highlight());
+            let heard = !ignorers.is_some_and(|ignorers| ignorers.contains(&user));
+            let notifies = heard && actions.notify();
+            let own = (notifies, notifies && actions.highlight());
             let expected = if individual.is_some_and(|i| i.quiet) { (false, false) } else { (notify, highlight) };
             if own != expected {
                 exceptions.push(Exception { user, notify: own.0, highlight: own.1 });
@@ -67,6 +70,7 @@ impl Audience {
     /// Those whom the event may concern in another way than the class.
     fn candidates(&self, asked: &Asked<'_>, event: &FlatEvent) -> HashSet<UserNr> {
         let mut found: HashSet<UserNr> = self.individuals.keys().copied().collect();
+        found.extend(self.ignorers(asked.sender_id).into_iter().flatten());
         if event.says_mentions() {
             let named = asked.content.get_object("m.mentions").and_then(|mentions| mentions.get("user_ids"));
             let named = named.and_then(|list| list.as_array()).unwrap_or_default();

@@ -4,6 +4,7 @@
 //! - `evaluate`: one evaluation for all whose rules are the predefined ones, and one each for those whom an event may
 //!   concern otherwise; it joins the event's own commit
 //! - `notes`: the newest notifying events, in memory; `counts`: what users have not read of them
+//! - `notified`: the same again for a stored event and a few of its readers, with the actions that their rules name
 //! - `thread`: which thread an event is in
 //!
 //! A user's count is the room's running count less what it was at the read point, less what the user said since, and with
@@ -16,6 +17,7 @@ mod audience;
 mod counts;
 mod evaluate;
 mod notes;
+mod notified;
 mod rules;
 mod thread;
 
@@ -30,6 +32,7 @@ pub(super) use self::evaluate::Asked;
 pub use self::{
     audience::Audience,
     counts::{Count, Unread},
+    notified::Notification,
     rules::Rules,
 };
 use self::{counts::Seen, notes::Notes};

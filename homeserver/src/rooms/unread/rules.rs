@@ -1,16 +1,19 @@
 //! A user's push rules as an evaluation needs them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use roost_spec::{
     canonical_json::Object,
     push::{Action, Actions, CompiledRuleset, Condition, Context, FlatEvent, PushRule, RuleKind, Ruleset, When},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
     rooms::Rooms,
-    storage::{self, Result, UserNr},
+    storage::{self, Result, UserNr, unread::Settings},
 };
 
 /// Push rules, compiled.
@@ -19,6 +22,14 @@ pub struct Rules {
     /// What the user changed; `None` where that is nothing.
     changed: Option<(Ruleset, Ruleset)>,
     compiled: Arc<CompiledRuleset>,
+    /// Whose events they do not want to hear of, by user ID.
+    ignored: HashSet<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct IgnoredUsers {
+    #[serde(default)]
+    ignored_users: HashMap<String, IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -32,18 +43,21 @@ const SOMEBODY: &str = "@:";
 const SEVERAL: u64 = 3;
 
 impl Rules {
-    /// The rules that the content of `m.push_rules` says, over the predefined ones.
-    pub(super) fn new(json: Option<&str>, user_id: &str) -> Self {
+    /// The rules that the content of `m.push_rules` says, over the predefined ones, and who is ignored.
+    pub(super) fn new(settings: &Settings, user_id: &str) -> Self {
+        let ignored = settings.ignored.as_deref().and_then(|json| serde_json::from_str::<IgnoredUsers>(json).ok());
+        let ignored = ignored.unwrap_or_default().ignored_users.into_keys().collect();
+        let json = settings.rules.as_deref();
         // What is unreadable was not written by this server: the predefined rules are the truth then.
         let stored = json.and_then(|json| serde_json::from_str::<Content>(json).ok());
         if let Some(stored) = stored {
             let (rules, default) = (stored.global.with_server_default(user_id), Ruleset::server_default(user_id));
             if rules != default {
                 let compiled = Arc::new(CompiledRuleset::new(&rules, user_id));
-                return Self { changed: Some((rules, default)), compiled };
+                return Self { changed: Some((rules, default)), compiled, ignored };
             }
         }
-        Self { changed: None, compiled: CompiledRuleset::server_default() }
+        Self { changed: None, compiled: CompiledRuleset::server_default(), ignored }
     }
 
     /// Whether they are the predefined ones.
@@ -71,8 +85,16 @@ impl Rules {
         !self.compiled.evaluate(&message, &context).notify()
     }
 
+    /// Whom the user ignores.
+    pub(super) fn ignored(&self) -> impl Iterator<Item = &str> {
+        self.ignored.iter().map(String::as_str)
+    }
+
     /// What the event is to the user.
     pub fn evaluate(&self, event: &FlatEvent, context: &Context<'_>) -> &[Action] {
+        if event.sender().is_some_and(|sender| self.ignored.contains(sender)) {
+            return &[];
+        }
         self.compiled.evaluate(event, context)
     }
 }
@@ -105,11 +127,10 @@ impl Rooms {
             [user] => drop(found.insert(user, self.rules_of(user).await?)),
             _ => {
                 let names = self.0.interner.texts(&missing).await?;
-                let stored: HashMap<UserNr, String> =
-                    storage::unread::rules(&self.0.pool, &missing).await?.into_iter().collect();
+                let mut stored = storage::unread::settings(&self.0.pool, &missing).await?;
                 for user in missing {
-                    let json = stored.get(&user).map(String::as_str);
-                    found.insert(user, Arc::new(Rules::new(json, names.get(&user).map_or("", |name| name))));
+                    let settings = stored.remove(&user).unwrap_or_default();
+                    found.insert(user, Arc::new(Rules::new(&settings, names.get(&user).map_or("", |name| name))));
                 }
             }
         }
@@ -123,9 +144,8 @@ impl Rooms {
     pub async fn rules_of(&self, user: UserNr) -> Result<Arc<Rules>> {
         let load = || async {
             let names = self.0.interner.texts(&[user]).await?;
-            let stored = storage::unread::rules(&self.0.pool, &[user]).await?;
-            let json = stored.first().map(|(_, json)| json.as_str());
-            Ok(Arc::new(Rules::new(json, names.get(&user).map_or("", |name| name))))
+            let settings = storage::unread::settings(&self.0.pool, &[user]).await?.remove(&user).unwrap_or_default();
+            Ok(Arc::new(Rules::new(&settings, names.get(&user).map_or("", |name| name))))
         };
         self.0.caches.unread.rules.get_or_load(user, load).await
     }
@@ -140,7 +160,8 @@ mod tests {
     const ALICE: &str = "@alice:x";
 
     fn rules(global: serde_json::Value) -> Rules {
-        Rules::new(Some(&json!({ "global": global }).to_string()), ALICE)
+        let rules = Some(json!({ "global": global }).to_string());
+        Rules::new(&Settings { rules, ignored: None }, ALICE)
     }
 
     #[test]
@@ -157,7 +178,7 @@ mod tests {
     fn a_keyword_makes_no_room_quiet() {
         let keyword = rules(json!({"content": [{"rule_id": "k", "pattern": "tea", "actions": ["notify"]}]}));
         assert!(!keyword.is_quiet_in("!a:x") && !keyword.is_default_in("!a:x"));
-        assert!(Rules::new(None, ALICE).is_default_in("!a:x"));
+        assert!(Rules::new(&Settings::default(), ALICE).is_default_in("!a:x"));
         assert!(
             rules(json!({"override": [{"rule_id": ".m.rule.master", "default": true, "actions": []}]}))
                 .is_quiet_in("!a:x")

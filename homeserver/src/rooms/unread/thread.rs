@@ -67,6 +67,11 @@ impl Rooms {
         })
     }
 
+    /// The root of the thread that an event is in.
+    pub(super) async fn thread_of(&self, event: &StoredEvent) -> Result<Option<String>> {
+        Ok(self.chain(event.room, Relation::of(event)).await?.thread)
+    }
+
     async fn chain(&self, room: RoomNr, mut relation: Option<Relation>) -> Result<Chain> {
         let mut chain = Chain::default();
         for _ in 0..HOPS {

@@ -1,4 +1,4 @@
-//! Third-party identifiers and networks, TURN servers and pushers: this server has none, and says so where clients ask.
+//! Third-party identifiers and networks and TURN servers: this server has none, and says so where clients ask.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -15,7 +15,6 @@ pub(super) fn routes() -> Routes {
         .v3("POST", "account/3pid/bind", no_identifiers)
         .v3("GET", "thirdparty/protocols", nothing)
         .v3("GET", "voip/turnServer", nothing)
-        .v3("GET", "pushers", pushers)
 }
 
 async fn identifiers(_: Requester) -> Json<Value> {
@@ -29,8 +28,4 @@ async fn no_identifiers(_: Requester) -> ApiError {
 
 async fn nothing(_: Requester) -> Json<Value> {
     Json(json!({}))
-}
-
-async fn pushers(_: Requester) -> Json<Value> {
-    Json(json!({ "pushers": [] }))
 }
