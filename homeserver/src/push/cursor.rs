@@ -27,7 +27,8 @@ impl Push {
             let done = self.0.follow.done();
             let busy = self.0.log.is_shared() && self.0.follow.take_others();
             let look = !ending && (since_look >= REST_EVERY || busy && since_look >= LOOK_EVERY);
-            if look || done > noted {
+            // Where nobody has a pusher there is nothing to be done with.
+            if look || done > noted && !self.0.follow.holders.is_empty() {
                 match self.note(&mut conn, done, look).await {
                     Ok(()) => noted = done,
                     Err(error) => {
