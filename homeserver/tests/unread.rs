@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use roost::bell::Bell;
-use roost_tests::postgres::Postgres;
 
 use common::Bench;
 
@@ -25,7 +24,10 @@ const MESSAGES: usize = 50;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_to_five_thousand_members_costs_no_query_and_no_row_each() {
-    let bench = Bench::over(Postgres::start_with(&["autovacuum=off"]).await).await;
+    let bench = Bench::new().await;
+    for sql in ["alter system set autovacuum = off", "select pg_reload_conf()"] {
+        sqlx::query(sql).execute(&bench.pool()).await.expect(sql);
+    }
     let node = bench.node(Bell::alone()).await;
     let owner = node.user("owner").await;
     let room = node.public_room(&owner).await;

@@ -18,11 +18,7 @@ pub struct Bench {
 
 impl Bench {
     pub async fn new() -> Self {
-        Self::over(Postgres::start().await).await
-    }
-
-    /// Over a PostgreSQL that a test started for itself.
-    pub async fn over(postgres: Postgres) -> Self {
+        let postgres = Postgres::start().await;
         let bench = Self { connect: postgres.url().parse().expect("url"), _postgres: postgres };
         let pool = bench.pool();
         storage::migrate(&pool).await.expect("migrations");
