@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let reasons = reasons(&fs::read_to_string(FILE).unwrap_or_default());
-    let commits = [commit(env!("CARGO_MANIFEST_DIR")), commit(&suite)];
+    let commits = [image_commit(), commit(&suite)];
     if let Err(error) = fs::write(FILE, render(&outcomes, &reasons, &commits)) {
         eprintln!("{FILE}: {error}");
         return ExitCode::FAILURE;
@@ -106,6 +106,16 @@ fn failures(tests: &BTreeMap<String, Outcome>) -> Vec<&str> {
     let has_failed_part =
         |test: &str| failed.iter().any(|it| it.strip_prefix(test).is_some_and(|rest| rest.starts_with('/')));
     failed.iter().copied().filter(|test| !has_failed_part(test)).collect()
+}
+
+/// What the tested image was built from, as it says itself: the checkout may have moved on since.
+fn image_commit() -> String {
+    let image = std::env::var("COMPLEMENT_BASE_IMAGE").unwrap_or_else(|_| "roost-complement".to_owned());
+    let label = r#"{{index .Config.Labels "org.opencontainers.image.revision"}}"#;
+    let asked = Command::new("docker").args(["image", "inspect", "--format", label, &image]).output();
+    let found = asked.ok().filter(|output| output.status.success()).map(|output| output.stdout);
+    let name = found.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()).filter(|name| !name.is_empty());
+    name.unwrap_or_else(|| format!("unknown (image {image})"))
 }
 
 fn commit(checkout: &str) -> String {
