@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs};
 
 use roost_tests::{
     client::{Account, Client, SOON, trusts, verify},
-    driver::{MATRIX_JS_SDK, MATRIX_NIO, MATRIX_SDK},
+    driver::{MATRIX_JS_SDK, MATRIX_NIO, MATRIX_SDK, MATRIX_SDK_SLIDING},
     http::text,
     shared, turn,
 };
@@ -38,7 +38,8 @@ impl Story {
 async fn every_pair_of_libraries_talks_both_ways_encrypted() {
     let _turn = turn::shared().await;
     let server = shared::server().await;
-    let programs = [("rust", MATRIX_SDK), ("javascript", MATRIX_JS_SDK), ("python", MATRIX_NIO)];
+    let programs =
+        [("rust", MATRIX_SDK), ("sliding", MATRIX_SDK_SLIDING), ("javascript", MATRIX_JS_SDK), ("python", MATRIX_NIO)];
     let mut clients = Vec::new();
     for (name, program) in programs {
         clients.push(Account::new(name).device(program, server.base(), "register", name).await);
@@ -140,7 +141,7 @@ async fn sas_and_key_backup_between_libraries() {
     web.sees(&room, "text", &texts).await;
 
     let key = text(&web.driver.ask("backup_enable", json!({})).await["key"]);
-    let mut tablet = alice.device(MATRIX_SDK, server.base(), "login", "alice-tablet").await;
+    let mut tablet = alice.device(MATRIX_SDK_SLIDING, server.base(), "login", "alice-tablet").await;
     tablet.driver.ask("recover", json!({ "key": key })).await;
     let mut read = tablet.reads(&room, "text").await;
     let begin = std::time::Instant::now();
