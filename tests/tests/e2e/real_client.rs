@@ -1,4 +1,4 @@
-//! A real client: the Matrix Rust SDK chats, encrypted, over `/sync`.
+//! A real client: the Matrix Rust SDK chats, encrypted, over `/sync` and over sliding sync.
 //!
 //! Two users, four devices. What counts is what the clients could read: lists of plaintexts are compared, and an
 //! empty list fails.
@@ -11,14 +11,12 @@ use std::{
 
 use roost_tests::{
     client::{Account, Client, SOON, trusts, verify},
-    driver::{Driver, MATRIX_SDK},
+    driver::{Driver, MATRIX_SDK, MATRIX_SDK_SLIDING, Program},
     http::text,
     shared, turn,
 };
 use serde_json::{Value, json};
 
-/// Messages in the main conversation, both ways together.
-const MESSAGES: usize = 500;
 /// A small PNG with some bytes of its own behind it.
 fn picture(folder: &Path) -> (PathBuf, Vec<u8>) {
     let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89".to_vec();
@@ -31,19 +29,30 @@ fn picture(folder: &Path) -> (PathBuf, Vec<u8>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_users_on_four_devices_chat_encrypted() {
     let _turn = turn::alone().await;
+    chat(MATRIX_SDK, 500).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_users_on_four_devices_chat_encrypted_over_sliding_sync() {
+    let _turn = turn::alone().await;
+    chat(MATRIX_SDK_SLIDING, 120).await;
+}
+
+/// The whole story, with so many messages in the main conversation, both ways together.
+async fn chat(program: Program, messages: usize) {
     let server = shared::server().await;
     let base = server.base().to_owned();
     let (alice, bob) = (Account::new("alice"), Account::new("bob"));
     let step = Step::new();
 
     step.now("three devices log in, both users have cross-signing keys");
-    let mut phone = alice.device(MATRIX_SDK, &base, "register", "alice-phone").await;
-    let mut bobs = bob.device(MATRIX_SDK, &base, "register", "bob-phone").await;
+    let mut phone = alice.device(program, &base, "register", "alice-phone").await;
+    let mut bobs = bob.device(program, &base, "register", "bob-phone").await;
     for (client, account) in [(&mut phone, &alice), (&mut bobs, &bob)] {
         client.driver.ask("bootstrap", json!({ "password": account.password })).await;
         assert_eq!(client.driver.ask("status", json!({})).await["cross_signing"], true);
     }
-    let mut laptop = alice.device(MATRIX_SDK, &base, "login", "alice-laptop").await;
+    let mut laptop = alice.device(program, &base, "login", "alice-laptop").await;
 
     step.now("an encrypted room");
     let room =
@@ -56,9 +65,9 @@ async fn two_users_on_four_devices_chat_encrypted() {
     bobs.meets(&room, &phone).await;
     bobs.knows(&laptop).await;
 
-    step.now("500 messages both ways");
+    step.now("many messages both ways");
     let mut texts = Vec::new();
-    for n in 0..MESSAGES {
+    for n in 0..messages {
         let body = format!("{n}: the quick brown fox – 🦊");
         let speaker = if n % 2 == 0 { &mut phone } else { &mut bobs };
         speaker.driver.say(&room, &body).await;
@@ -122,7 +131,7 @@ async fn two_users_on_four_devices_chat_encrypted() {
     }
     let store = laptop.store.clone();
     laptop.driver.shutdown().await;
-    let mut driver = Driver::start(MATRIX_SDK, "alice-laptop-awake");
+    let mut driver = Driver::start(program, "alice-laptop-awake");
     let session = driver.ask("restore", json!({ "store": store })).await;
     driver.ask("sync_start", json!({})).await;
     let laptop = Client { user: text(&session["user"]), device: text(&session["device"]), driver, store };
@@ -131,7 +140,7 @@ async fn two_users_on_four_devices_chat_encrypted() {
 
     step.now("key backup, restored on a fourth device");
     let key = text(&phone.driver.ask("backup_enable", json!({})).await["key"]);
-    let mut tablet = alice.device(MATRIX_SDK, &base, "login", "alice-tablet").await;
+    let mut tablet = alice.device(program, &base, "login", "alice-tablet").await;
     assert_eq!(tablet.reads(&room, "text").await, Vec::<String>::new(), "without keys a new device reads nothing");
     tablet.driver.ask("recover", json!({ "key": key })).await;
     let begin = Instant::now();
@@ -150,7 +159,7 @@ async fn two_users_on_four_devices_chat_encrypted() {
 
     step.now("a late joiner reads what is said from now on, and all four devices read them");
     let carol = Account::new("carol");
-    let mut late = carol.device(MATRIX_SDK, &base, "register", "carol-phone").await;
+    let mut late = carol.device(program, &base, "register", "carol-phone").await;
     phone.driver.ask("invite", json!({ "room": room, "user": late.user })).await;
     late.driver.ask("join", json!({ "room": room })).await;
     for client in [&mut phone, &mut bobs] {

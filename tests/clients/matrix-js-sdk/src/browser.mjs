@@ -31,23 +31,40 @@ await new Promise((resolve) => pages.listen(0, "127.0.0.1", resolve));
 
 const write = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 const commands = new Map();
-const chromium = new Chromium();
-const page = await chromium.open(`http://localhost:${pages.address().port}/`, (line) => {
-    const said = JSON.parse(line);
-    const command = commands.get(said.id);
-    commands.delete(said.id);
-    write(command ? toDisk(command, said) : said);
-});
+let browser, page;
 
 for await (const line of createInterface({ input: process.stdin })) {
     const command = JSON.parse(line);
     if (command.do === "shutdown") {
-        await chromium.close();
+        await browser?.close();
         write({ id: command.id, ok: {} });
-        break;
+        process.exit(0);
     }
-    commands.set(command.id, command);
-    await page.run(`roostHears(${JSON.stringify(fromDisk(command))})`);
+    try {
+        await hand(command);
+    } catch (error) {
+        write({ id: command.id, error: `${error.message}` });
+    }
 }
-await chromium.close();
+await browser?.close();
 process.exit(0);
+
+/** Hands a command to the page, which answers when it is done; the first one says where the browser keeps its files. */
+async function hand(command) {
+    if (!browser) {
+        if (!command.store) throw new Error("log in first");
+        browser = new Chromium(command.store);
+        page = await browser.open(`http://localhost:${pages.address().port}/`, hear);
+    }
+    const whole = fromDisk(command);
+    commands.set(command.id, command);
+    await page.run(`roostHears(${JSON.stringify(whole)})`);
+}
+
+/** Passes on what the page says. */
+function hear(line) {
+    const said = JSON.parse(line);
+    const command = commands.get(said.id);
+    commands.delete(said.id);
+    write(command ? toDisk(command, said) : said);
+}

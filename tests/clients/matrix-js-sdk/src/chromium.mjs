@@ -1,9 +1,6 @@
 // Headless Chromium, driven by its DevTools protocol over a pipe: it ends when this process does.
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 
 const FLAGS = [
     "--headless=new",
@@ -25,15 +22,15 @@ const PATIENCE = 60_000;
 
 export class Chromium {
     #process;
-    #profile = mkdtempSync(join(tmpdir(), "roost-chromium."));
     #next = 1;
     #waiting = new Map();
     #listeners = new Map();
     #rest = "";
 
-    constructor() {
+    /** `profile` is the folder where it keeps everything. */
+    constructor(profile) {
         const program = process.env.ROOST_CHROMIUM ?? "chromium";
-        this.#process = spawn(program, [...FLAGS, `--user-data-dir=${this.#profile}`, "about:blank"], {
+        this.#process = spawn(program, [...FLAGS, `--user-data-dir=${profile}`, "about:blank"], {
             stdio: ["ignore", process.stderr, process.stderr, "pipe", "pipe"],
         });
         this.#process.on("error", (error) => this.#end(`${program}: ${error.message}`));
@@ -67,12 +64,10 @@ export class Chromium {
     }
 
     async close() {
-        if (this.#process.exitCode === null) {
-            const ended = new Promise((resolve) => this.#process.once("exit", resolve));
-            this.#ask("Browser.close").catch(() => undefined);
-            await ended;
-        }
-        rmSync(this.#profile, { recursive: true, force: true, maxRetries: 5 });
+        if (this.#process.exitCode !== null) return;
+        const ended = new Promise((resolve) => this.#process.once("exit", resolve));
+        this.#ask("Browser.close").catch(() => undefined);
+        await ended;
     }
 
     async #evaluate(expression, sessionId) {

@@ -17,7 +17,7 @@ process.on("unhandledRejection", (error) => console.warn("unhandled:", error));
 
 for await (const line of createInterface({ input: process.stdin })) {
     const command = JSON.parse(line);
-    const answered = driver.answer(await fromDisk(command)).then((answer) => write(toDisk(command, answer)));
+    const answered = driver.answer(fromDisk(command)).then((answer) => write(toDisk(command, answer)));
     if (command.do === "shutdown") {
         await answered;
         break;
