@@ -78,9 +78,16 @@ impl Client {
 
     /// Waits until the newest texts seen in this room are `expected`.
     pub async fn reads_last(&self, room: &str, expected: &[String]) {
+        // A sync brings a hundred keys at most, so that a message may be read after those that came behind it.
+        let sorted = |texts: &[String]| {
+            let mut texts = texts.to_vec();
+            texts.sort();
+            texts
+        };
+        let expected = sorted(expected);
         let tail = || {
             let seen = self.driver.saw(room, "text");
-            seen[seen.len().saturating_sub(expected.len())..].to_vec()
+            sorted(&seen[seen.len().saturating_sub(expected.len())..])
         };
         let begin = Instant::now();
         while tail() != expected && begin.elapsed() < SOON {
