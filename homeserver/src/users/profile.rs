@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(kept("displayname", r#""""#), Some(None));
         assert_eq!(kept("displayname", "null"), Some(None));
         assert_eq!(kept("displayname", "1"), None);
-        assert_eq!(kept("avatar_url", r#""https://example.org/""#), None);
+        assert_eq!(kept("avatar_url", r#""https://example.org/""#), Some(Some(r#""https://example.org/""#.to_owned())));
         assert_eq!(kept("avatar_url", r#""mxc://a/b""#), Some(Some(r#""mxc://a/b""#.to_owned())));
         assert_eq!(kept("org.example.key", "null"), Some(Some("null".to_owned())));
     }
