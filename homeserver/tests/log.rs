@@ -58,6 +58,7 @@ fn message(room: RoomNr, built_on: EventNr, frame: FrameNr, nr: EventNr) -> Room
         txn: None,
         redacts: None,
         noted: Default::default(),
+        relates: None,
     };
     RoomWrite {
         room,

@@ -1,7 +1,9 @@
-//! Operations on a user that reach into rooms: leaving the server, and a profile that rooms show.
+//! Operations on a user that reach into rooms: leaving the server, a profile that rooms show, what goes along when a
+//! room replaces another.
 //!
 //! **Invariant:** what users or rooms can do alone does not stand here.
 
+mod carry_over;
 mod departure;
 mod profile;
 
@@ -9,7 +11,7 @@ use std::sync::Arc;
 
 use crate::{
     rooms::Rooms,
-    users::{TokenCache, Users},
+    users::{AccountData, PushRules, TokenCache, Users},
 };
 
 pub use profile::SetProfileError;
@@ -22,11 +24,19 @@ struct Inner {
     users: Users,
     rooms: Rooms,
     tokens: Arc<TokenCache>,
+    push_rules: PushRules,
+    account_data: AccountData,
 }
 
 impl Account {
     /// Over `users` and `rooms`; `tokens` hears when accounts change on other nodes.
-    pub fn new(users: Users, rooms: Rooms, tokens: Arc<TokenCache>) -> Self {
-        Self(Arc::new(Inner { users, rooms, tokens }))
+    pub fn new(
+        users: Users,
+        rooms: Rooms,
+        tokens: Arc<TokenCache>,
+        push_rules: PushRules,
+        account_data: AccountData,
+    ) -> Self {
+        Self(Arc::new(Inner { users, rooms, tokens, push_rules, account_data }))
     }
 }

@@ -96,14 +96,16 @@ pub(super) async fn build(config: &Config, database: &Database, level: Level) ->
         default_version: config.rooms.default_version,
         caches: room_caches,
     });
-    let account = Account::new(users.clone(), rooms.clone(), tokens);
+    tasks.spawn(rooms.clone().take_in_words(shutdown.clone()));
+    let push_rules = PushRules::new(pool.clone(), log.clone());
+    let account_data = AccountData::new(pool.clone(), log.clone());
+    let account = Account::new(users.clone(), rooms.clone(), tokens, push_rules.clone(), account_data.clone());
     tasks.spawn(account.clone().departures(shutdown.clone()));
     let folder = config.media_path();
     let media = Media::open(pool.clone(), folder.clone(), server_name, config.media.max_upload_size).await;
     let media = media.map_err(|source| StartError::Media { folder, source })?;
 
     let presence = Presence::start(log.clone(), bell.clone(), shutdown.clone(), &tasks);
-    let push_rules = PushRules::new(pool.clone(), log.clone());
     let push = Push::start(
         push::Options {
             pool: pool.clone(),
@@ -117,7 +119,6 @@ pub(super) async fn build(config: &Config, database: &Database, level: Level) ->
         &tasks,
     )
     .await?;
-    let account_data = AccountData::new(pool.clone(), log.clone());
     let sync = Sync::new(sync::Options {
         pool: pool.clone(),
         log: log.clone(),

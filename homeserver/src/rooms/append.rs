@@ -239,6 +239,7 @@ impl Rooms {
                 txn: step.draft.txn.clone(),
                 redacts,
                 noted,
+                relates: step.relates.clone(),
             });
             head.tail = nr;
             head.extremities = Arc::new([Extremity { nr, reference: reference(&pdu), depth }]);

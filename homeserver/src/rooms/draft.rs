@@ -5,9 +5,12 @@ use std::sync::Arc;
 use roost_spec::{auth, canonical_json::Object, room_version::RoomRules};
 use ruma::{OwnedUserId, UserId};
 
-use super::{Rooms, StateKey};
+use super::{Rooms, StateKey, relations::Relation};
 use crate::{
-    storage::{EventNr, Membership, Result, Sym, UserNr, commit::Txn},
+    storage::{
+        EventNr, Membership, Result, Sym, UserNr,
+        commit::{Relates, Txn},
+    },
     users::Requester,
 };
 
@@ -76,6 +79,8 @@ pub(super) struct Step {
     pub needs: Vec<Need>,
     /// The root of the thread that it is in.
     pub thread: Option<Arc<str>>,
+    /// What the event relates to.
+    pub relates: Option<Relates>,
 }
 
 /// A state event that is wanted to authorize a draft.
@@ -105,6 +110,8 @@ impl Rooms {
             texts.extend(needed.iter().map(|(_, key)| *key));
             selections.push(needed);
         }
+        let relations: Vec<Option<Relation<'_>>> = drafts.iter().map(|draft| Relation::of(&draft.content)).collect();
+        texts.extend(relations.iter().flatten().map(|relation| relation.rel_type));
         let numbers = self.0.interner.numbers(&texts).await?;
         let mut numbers = numbers.into_iter();
         let mut next = || numbers.next().unwrap_or(Sym::EMPTY);
@@ -126,12 +133,15 @@ impl Rooms {
             }
             prepared.push((kind, state_key, needs));
         }
-        let steps = drafts.into_iter().zip(prepared).map(|(draft, (kind, state_key, needs))| {
-            let key = draft.state_key.is_some().then_some(StateKey::new(kind, state_key));
-            let is_member = kind == Sym::MEMBER && key.is_some();
-            let membership = draft.content.get_str("membership").filter(|_| is_member).and_then(Membership::parse);
-            Step { draft, kind, key, membership, needs, thread: None }
-        });
+        let relates: Vec<Option<Relates>> =
+            relations.iter().map(|relation| relation.as_ref().map(|relation| relation.numbered(next()))).collect();
+        let steps =
+            drafts.into_iter().zip(prepared).zip(relates).map(|((draft, (kind, state_key, needs)), relates)| {
+                let key = draft.state_key.is_some().then_some(StateKey::new(kind, state_key));
+                let is_member = kind == Sym::MEMBER && key.is_some();
+                let membership = draft.content.get_str("membership").filter(|_| is_member).and_then(Membership::parse);
+                Step { draft, kind, key, membership, needs, thread: None, relates }
+            });
         Ok(steps.collect())
     }
 }

@@ -2,10 +2,16 @@
 //!
 //! Source: client-server API, "Filtering".
 
-use ruma::api::client::filter::{LazyLoadOptions, RoomEventFilter, UrlFilter};
+use std::{collections::HashSet, sync::Arc};
 
-use super::StoredEvent;
-use crate::storage::{Interner, Result, Sym, event::Sieve};
+use ruma::{
+    OwnedUserId,
+    api::client::filter::{LazyLoadOptions, RoomEventFilter, UrlFilter},
+};
+use serde::Deserialize;
+
+use super::{Rooms, StoredEvent, relations::Said};
+use crate::storage::{self, Interner, Result, Sym, event::Sieve};
 
 /// A filter, ready for use.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +26,40 @@ pub struct EventFilter {
     /// Memberships of the senders are wanted besides, and no others.
     pub lazy_members: bool,
     pub limit: Option<usize>,
+    pub relations: RelationFilter,
+}
+
+/// What of events' relations is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct RelationFilter {
+    /// Only events that relate to another by one of these.
+    #[serde(default, alias = "org.matrix.msc3874.rel_types")]
+    pub rel_types: Option<Vec<String>>,
+    /// No events that relate to another by one of these.
+    #[serde(default, alias = "org.matrix.msc3874.not_rel_types")]
+    pub not_rel_types: Vec<String>,
+    /// Only events to which another relates by one of these.
+    #[serde(default)]
+    pub related_by_rel_types: Option<Vec<String>>,
+    /// Only events to which one of these users relates another.
+    #[serde(default)]
+    pub related_by_senders: Option<Vec<OwnedUserId>>,
+}
+
+impl RelationFilter {
+    fn matches(&self, event: &StoredEvent) -> bool {
+        if self.rel_types.is_none() && self.not_rel_types.is_empty() {
+            return true;
+        }
+        let said = Said::of(event).map(|said| said.rel_type);
+        self.rel_types.as_ref().is_none_or(|types| said.as_ref().is_some_and(|said| types.contains(said)))
+            && !said.is_some_and(|said| self.not_rel_types.contains(&said))
+    }
+
+    /// Whether the events' children decide too.
+    pub fn asks_for_children(&self) -> bool {
+        self.related_by_rel_types.is_some() || self.related_by_senders.is_some()
+    }
 }
 
 impl From<RoomEventFilter> for EventFilter {
@@ -37,6 +77,7 @@ impl From<RoomEventFilter> for EventFilter {
             with_url: filter.url_filter.map(|url| matches!(url, UrlFilter::EventsWithUrl)),
             lazy_members: matches!(filter.lazy_load_options, LazyLoadOptions::Enabled { .. }),
             limit: filter.limit.map(|limit| usize::try_from(u64::from(limit)).unwrap_or(usize::MAX)),
+            relations: RelationFilter::default(),
         }
     }
 }
@@ -78,15 +119,43 @@ impl EventFilter {
             && self.senders.as_ref().is_none_or(|senders| senders.iter().any(|s| *s == sender))
             && !self.not_senders.iter().any(|s| *s == sender)
             && self.with_url.is_none_or(|wanted| has_url(event) == wanted)
+            && self.relations.matches(event)
+    }
+}
+
+impl Rooms {
+    /// The IDs of those of `events` to which others relate as the filter wants; one query for all.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub(super) async fn with_children(
+        &self,
+        filter: &RelationFilter,
+        events: &[Arc<StoredEvent>],
+    ) -> Result<HashSet<String>> {
+        let interner = &self.0.interner;
+        let rel_types = match &filter.related_by_rel_types {
+            Some(types) => Some(known(interner, types).await?),
+            None => None,
+        };
+        let senders: Option<Vec<&str>> =
+            filter.related_by_senders.as_ref().map(|senders| senders.iter().map(|user| user.as_str()).collect());
+        let senders = match senders {
+            Some(senders) => Some(known(interner, &senders).await?),
+            None => None,
+        };
+        let ids: Vec<&str> = events.iter().map(|event| &*event.id).collect();
+        let found = storage::relation::related_by(&self.0.pool, &ids, rel_types.as_deref(), senders.as_deref()).await?;
+        Ok(found.into_iter().collect())
     }
 }
 
 /// The numbers of those texts that have one: what has none occurs in no event.
-async fn known(interner: &Interner, texts: &[String]) -> Result<Vec<Sym>> {
+async fn known(interner: &Interner, texts: &[impl AsRef<str>]) -> Result<Vec<Sym>> {
     let mut numbers = Vec::with_capacity(texts.len());
     // No stored text holds what PostgreSQL can't keep; filters are short, and the interner remembers.
     for text in texts {
-        numbers.extend(interner.find(text).await?);
+        numbers.extend(interner.find(text.as_ref()).await?);
     }
     Ok(numbers)
 }

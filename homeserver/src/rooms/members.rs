@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use moka::sync::Cache;
+use ruma::{OwnedRoomId, UserId};
 
 use super::{Rooms, followed::Followed};
 use crate::{
@@ -117,5 +118,20 @@ impl Rooms {
             Ok(members.iter().filter(|m| m.membership == Membership::Join).map(|m| m.user).collect())
         };
         self.0.caches.members.joined.get_or_load(room, load).await
+    }
+
+    /// The rooms to which both are joined, sorted.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn rooms_in_common(&self, user: UserNr, other: &UserId) -> Result<Vec<OwnedRoomId>> {
+        let Some(other) = self.0.interner.find(other.as_str()).await? else { return Ok(Vec::new()) };
+        let (ours, theirs) = (self.joined_rooms(user).await?, self.joined_rooms(other).await?);
+        // Both are sorted by number.
+        let common: Vec<RoomNr> = ours.iter().copied().filter(|room| theirs.binary_search(room).is_ok()).collect();
+        let rooms = self.find_many(&common).await?;
+        let mut ids: Vec<OwnedRoomId> = rooms.into_values().map(|room| room.id.clone()).collect();
+        ids.sort_unstable();
+        Ok(ids)
     }
 }

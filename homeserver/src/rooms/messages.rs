@@ -174,12 +174,18 @@ impl Rooms {
             let Some(oldest) = places.iter().map(|p| p.ord).min() else { return Ok((chunk, false)) };
             let sight = self.sight(walk.reading, oldest).await?;
             let events = self.events(&places.iter().map(|p| p.nr).collect::<Vec<_>>()).await?;
+            let relations = &walk.filter.relations;
+            let parents = match relations.asks_for_children() {
+                true => Some(self.with_children(relations, &events).await?),
+                false => None,
+            };
             for (place, event) in places.iter().zip(events) {
                 if chunk.len() == limit {
                     return Ok((chunk, true));
                 }
                 walk.pass(place);
-                if sight.sees(&event) && walk.filter.matches(&event) {
+                let is_parent = parents.as_ref().is_none_or(|parents| parents.contains(&*event.id));
+                if is_parent && sight.sees(&event) && walk.filter.matches(&event) {
                     chunk.push(Shown { membership: Some(sight.membership_at(&event)), event });
                 } else {
                     passed += 1;
@@ -190,6 +196,24 @@ impl Rooms {
             }
         }
         Ok((chunk, true))
+    }
+
+    /// Up to `limit` visible events beside a place, the nearest first, and where the walk ended.
+    pub(super) async fn neighbours(
+        &self,
+        reading: &Reading,
+        direction: Direction,
+        place: i64,
+        limit: usize,
+    ) -> Result<(Vec<Shown>, PageToken)> {
+        let (low, high) = match direction {
+            Direction::Backwards => (i64::MIN, place),
+            Direction::Forwards => (place, i64::MAX),
+        };
+        let (until, filter) = (self.0.log.watermark(), &EventFilter::default());
+        let mut walk = Walk { reading, direction, low, high, until, sieve: Sieve::default(), filter };
+        let (found, _) = self.walk(&mut walk, limit).await?;
+        Ok((found, PageToken::Before(walk.edge())))
     }
 
     async fn places(&self, walk: &Walk<'_>, step: usize) -> Result<Vec<Place>> {
@@ -204,7 +228,7 @@ impl Rooms {
         }
     }
 
-    async fn sight(&self, reading: &Reading, oldest: i64) -> Result<Sight> {
+    pub(super) async fn sight(&self, reading: &Reading, oldest: i64) -> Result<Sight> {
         // A former member who has forgotten the room is a stranger.
         let user = reading.membership.map(|_| reading.user);
         let ask = Ask { state: reading.current.clone(), oldest };
@@ -213,7 +237,7 @@ impl Rooms {
     }
 
     /// The place in the room's history that a token names: what lies before it is older.
-    async fn boundary(&self, room: RoomNr, token: PageToken) -> Result<i64> {
+    pub(super) async fn boundary(&self, room: RoomNr, token: PageToken) -> Result<i64> {
         Ok(match token {
             PageToken::Before(ord) => ord,
             PageToken::Synced(pos) => {

@@ -6,6 +6,9 @@
 //! - `events`, `recent`, `timeline`: events in memory, and each room's newest; `render` writes them for clients
 //! - `visibility`: who may see which of them; `access`: who may look into a room at all; `messages`: pages of history
 //! - `receipts`: how far users have read; [`unread`]: whom events notify, and how much is unread
+//! - `relations`: edits, threads and other children of events
+//! - `card`: rooms from outside; `directory`, `summary` and `hierarchy` show them
+//! - `search`: events by their words; `timestamp`: by their time; `report`: what users complain of
 //! - `append`: the one operation that writes events, on `draft`s; `send`, `membership`, `create`, `upgrade`, `aliases` use it
 //! - `pdus`: parsed state events; `once`: a transaction ID is good for one event
 //! - `followed`: the cache of what the log changes
@@ -15,7 +18,9 @@
 pub mod access;
 mod aliases;
 mod append;
+pub mod card;
 mod create;
+pub mod directory;
 mod draft;
 mod events;
 pub mod filter;
@@ -23,6 +28,7 @@ mod find;
 mod followed;
 mod frames;
 mod heads;
+pub mod hierarchy;
 mod members;
 mod membership;
 pub mod messages;
@@ -33,12 +39,17 @@ mod preset;
 mod profile;
 pub mod receipts;
 mod recent;
+pub mod relations;
 pub mod render;
+mod report;
+pub mod search;
 mod send;
 pub mod state;
 pub mod state_read;
 mod stored;
+mod summary;
 mod timeline;
+mod timestamp;
 pub mod unread;
 mod upgrade;
 pub mod visibility;
@@ -54,11 +65,13 @@ pub use heads::{Extremity, Head};
 pub use members::Memberships;
 pub use page_token::{NotAToken, PageToken};
 pub use preset::Preset;
+pub use report::ReportError;
 use roost_spec::{room_version::RoomVersion, signature::Signer};
 use ruma::{OwnedServerName, ServerName};
 use sqlx::PgPool;
 pub use state::{Frame, StateKey, StateMap};
 pub use stored::StoredEvent;
+pub use summary::Summary;
 pub use timeline::Timeline;
 pub use upgrade::UpgradeError;
 pub use write_error::WriteError;
@@ -103,8 +116,10 @@ pub struct Caches {
     heads: Arc<heads::Heads>,
     members: Arc<members::Members>,
     events: Arc<events::Events>,
+    relations: Arc<relations::Memory>,
     turns: Arc<Turns>,
     pdus: pdus::Pdus,
+    cards: card::Cards,
     recent_txns: once::RecentTxns,
     unread: Arc<unread::UnreadCaches>,
 }
@@ -119,8 +134,10 @@ impl Caches {
             heads: Arc::new(heads::Heads::new(frames.clone())),
             members: Arc::new(members::Members::new()),
             events: Arc::new(events::Events::new()),
+            relations: Arc::new(relations::Memory::new()),
             turns: Arc::default(),
             pdus: pdus::Pdus::new(),
+            cards: card::cards(),
             recent_txns: once::recent_txns(),
             unread: Arc::new(unread::UnreadCaches::new()),
             frames,
@@ -134,6 +151,7 @@ impl Caches {
             Arc::clone(&self.members) as Arc<dyn Apply>,
             Arc::clone(&self.events) as Arc<dyn Apply>,
             Arc::clone(&self.unread) as Arc<dyn Apply>,
+            Arc::clone(&self.relations) as Arc<dyn Apply>,
         ]
     }
 }

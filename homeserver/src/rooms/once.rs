@@ -27,7 +27,9 @@ impl Rooms {
         let done = cell.get_or_try_init(|| async {
             match act.await {
                 // What was allowed then may be forbidden now: the answer is still what it was.
-                Err(refused @ (WriteError::Rejected(_) | WriteError::UnknownEvent)) => {
+                Err(
+                    refused @ (WriteError::Rejected(_) | WriteError::UnknownEvent | WriteError::DuplicateAnnotation),
+                ) => {
                     let known = storage::txn::find(&self.0.pool, &key).await?;
                     known.map(Arc::from).ok_or(refused)
                 }

@@ -2,12 +2,19 @@
 //!
 //! Source: client-server API, "Room event format" and "Stripped state".
 
-use std::{collections::HashMap, fmt::Write, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write,
+    sync::Arc,
+};
 
 use serde_json::value::RawValue;
 
-use super::{Rooms, StoredEvent};
-use crate::storage::{DeviceNr, Error, EventNr, Membership, Result, Sym};
+use super::{
+    Rooms, StoredEvent,
+    relations::{Bundle, Bundles, REFERENCE, REPLACE, THREAD},
+};
+use crate::storage::{DeviceNr, Error, EventNr, Membership, Result, Sym, UserNr};
 
 /// For whom events are rendered, and how.
 #[derive(Debug, Clone, Copy)]
@@ -36,9 +43,12 @@ impl From<Arc<StoredEvent>> for Shown {
     }
 }
 
-/// Events that others refer to: what they replace, and what redacted them.
+/// Events that others refer to: what they replace, what redacted them, and the sums of what relates to them.
 #[derive(Debug, Default)]
-pub struct Beside(HashMap<EventNr, Arc<StoredEvent>>);
+pub struct Beside {
+    referred: HashMap<EventNr, Arc<StoredEvent>>,
+    pub(super) bundles: Bundles,
+}
 
 impl Rooms {
     /// What rendering `events` needs besides; one query at most, none as a rule.
@@ -57,7 +67,8 @@ impl Rooms {
         wanted.sort_unstable();
         wanted.dedup();
         let found = self.events(&wanted).await?;
-        Ok(Beside(found.into_iter().map(|event| (event.nr, event)).collect()))
+        let referred = found.into_iter().map(|event| (event.nr, event)).collect();
+        Ok(Beside { referred, ..Beside::default() })
     }
 
     /// The events as clients see them, in their order.
@@ -66,6 +77,22 @@ impl Rooms {
     /// The database's own.
     pub async fn render(&self, events: &[Shown], view: &View) -> Result<Vec<Box<RawValue>>> {
         let beside = self.beside(events.iter().map(|shown| &*shown.event), view).await?;
+        events.iter().map(|shown| client_event(&shown.event, shown.membership, view, &beside)).collect()
+    }
+
+    /// As [`Rooms::render`], with the sums of what relates to the events.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn render_bundled(
+        &self,
+        events: &[Shown],
+        view: &View,
+        reader: UserNr,
+        ignored: &HashSet<UserNr>,
+    ) -> Result<Vec<Box<RawValue>>> {
+        let mut beside = self.beside(events.iter().map(|shown| &*shown.event), view).await?;
+        self.bundle(&mut beside, events.iter().map(|shown| &*shown.event), reader, ignored).await?;
         events.iter().map(|shown| client_event(&shown.event, shown.membership, view, &beside)).collect()
     }
 }
@@ -93,15 +120,35 @@ pub fn write_client_event(
     view: &View,
     beside: &Beside,
 ) {
+    write_whole(out, event, membership, view, beside, NESTED);
+}
+
+/// The last answer of a thread comes with its own edit: so deep events stand in each other at most.
+const NESTED: u32 = 2;
+
+fn write_whole(
+    out: &mut String,
+    event: &StoredEvent,
+    membership: Option<Membership>,
+    view: &View,
+    beside: &Beside,
+    nested: u32,
+) {
     write_event(out, event, view.room_id);
     out.push_str(",\"unsigned\":{\"age\":");
     push_number(out, view.now.saturating_sub(event.ts).max(0));
+    if let Some(bundle) = beside.bundles.of(event.nr).filter(|_| nested > 0) {
+        out.push_str(",\"m.relations\":");
+        // Wherever it stands, a child is told where it belongs.
+        let view = View { room_id: true, previous: false, ..*view };
+        write_bundle(out, bundle, &view, beside, nested - 1);
+    }
     if let Some(membership) = membership {
         out.push_str(",\"membership\":\"");
         out.push_str(membership.as_str());
         out.push('"');
     }
-    if let Some(previous) = event.replaces.filter(|_| view.previous).and_then(|nr| beside.0.get(&nr)) {
+    if let Some(previous) = event.replaces.filter(|_| view.previous).and_then(|nr| beside.referred.get(&nr)) {
         out.push_str(",\"prev_content\":");
         out.push_str(previous.content());
         out.push_str(",\"prev_sender\":");
@@ -109,7 +156,7 @@ pub fn write_client_event(
         out.push_str(",\"replaces_state\":");
         push_string(out, &previous.id);
     }
-    if let Some(redaction) = event.redacted_by.and_then(|nr| beside.0.get(&nr)) {
+    if let Some(redaction) = event.redacted_by.and_then(|nr| beside.referred.get(&nr)) {
         out.push_str(",\"redacted_because\":");
         write_event(out, redaction, true);
         out.push_str(",\"unsigned\":{\"age\":");
@@ -123,6 +170,38 @@ pub fn write_client_event(
     out.push_str("}}");
 }
 
+fn write_bundle(out: &mut String, bundle: &Bundle, view: &View, beside: &Beside, nested: u32) {
+    let mut separator = '{';
+    let mut section = |out: &mut String, name: &str| {
+        out.push(std::mem::replace(&mut separator, ','));
+        push_string(out, name);
+        out.push(':');
+    };
+    if let Some(edit) = &bundle.edit {
+        section(out, REPLACE);
+        write_whole(out, edit, None, view, beside, 0);
+    }
+    if !bundle.references.is_empty() {
+        section(out, REFERENCE);
+        for (i, id) in bundle.references.iter().enumerate() {
+            out.push_str(if i == 0 { "{\"chunk\":[{\"event_id\":" } else { ",{\"event_id\":" });
+            push_string(out, id);
+            out.push('}');
+        }
+        out.push_str("]}");
+    }
+    if let Some(thread) = &bundle.thread {
+        section(out, THREAD);
+        out.push_str("{\"latest_event\":");
+        write_whole(out, &thread.latest, None, view, beside, nested);
+        out.push_str(",\"count\":");
+        push_number(out, thread.count);
+        out.push_str(",\"current_user_participated\":");
+        out.push_str(if thread.participated { "true}" } else { "false}" });
+    }
+    out.push('}');
+}
+
 /// A state event as those see it who are not (yet) in the room.
 ///
 /// # Errors
@@ -130,6 +209,20 @@ pub fn write_client_event(
 pub fn stripped(event: &StoredEvent) -> Result<Box<RawValue>> {
     let mut out = String::with_capacity(event.content().len() + 256);
     write_stripped(&mut out, event);
+    raw(event, out)
+}
+
+/// As [`stripped`], with the time at which it was sent.
+///
+/// # Errors
+/// If the stored text is no JSON after all.
+pub fn stripped_with_time(event: &StoredEvent) -> Result<Box<RawValue>> {
+    let mut out = String::with_capacity(event.content().len() + 256);
+    write_stripped(&mut out, event);
+    out.pop();
+    out.push_str(",\"origin_server_ts\":");
+    push_number(&mut out, event.ts);
+    out.push('}');
     raw(event, out)
 }
 
@@ -246,8 +339,8 @@ mod tests {
     const VIEW: View = View { device: Some(DeviceNr(5)), now: 1500, room_id: true, previous: true };
 
     fn rendered(event: &StoredEvent, view: &View, beside: &[StoredEvent]) -> Value {
-        let beside =
-            Beside(beside.iter().map(|e| (e.nr, Arc::new(stored(e.nr.0, e.kind, e.state_key, &e.json)))).collect());
+        let referred = beside.iter().map(|e| (e.nr, Arc::new(stored(e.nr.0, e.kind, e.state_key, &e.json)))).collect();
+        let beside = Beside { referred, ..Beside::default() };
         serde_json::from_str(client_event(event, Some(Membership::Join), view, &beside).unwrap().get()).unwrap()
     }
 

@@ -44,6 +44,7 @@ impl Rooms {
                     redacts.ok_or(WriteError::BadContent("a redaction must say what it `redacts`"))?.to_owned();
                 draft.redaction = Some(self.redaction(&room, &redacts).await?);
             }
+            self.check_relation(&room, requester.user, kind, &draft.content).await?;
             self.append_one(&room, &requester.into(), draft).await
         };
         self.once(key, act).await

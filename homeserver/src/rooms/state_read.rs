@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use ruma::RoomId;
 use serde::Deserialize;
 
-use super::{Rooms, StateKey, StateMap, StoredEvent, state::of_kind};
+use super::{Room, Rooms, StateKey, StateMap, StoredEvent, state::of_kind};
 use crate::storage::{EventNr, Membership, Result, Sym};
 
 /// Which memberships are wanted. With both given, either is enough.
@@ -31,6 +32,21 @@ pub struct Profile {
     pub avatar_url: Option<String>,
 }
 
+impl Profile {
+    /// Out of a membership event.
+    pub fn of(event: &StoredEvent) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Content {
+            displayname: Option<serde_json::Value>,
+            avatar_url: Option<serde_json::Value>,
+        }
+        let text = |value: Option<serde_json::Value>| value.and_then(|v| v.as_str().map(str::to_owned));
+        let content = event.read_content::<Content>();
+        let (display_name, avatar_url) = content.map_or((None, None), |c| (text(c.displayname), text(c.avatar_url)));
+        Some(Self { user_id: event.state_key_text()?.into_owned(), display_name, avatar_url })
+    }
+}
+
 impl Rooms {
     /// The state event of a type with a state key.
     ///
@@ -43,6 +59,20 @@ impl Rooms {
             return Ok(None);
         };
         Ok(Some(self.event(*nr).await?))
+    }
+
+    /// The room that `room` takes the place of, as its create event says, if this server knows it.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn predecessor(&self, room: &Room) -> Result<Option<Arc<Room>>> {
+        let state = self.current_state(room).await?;
+        let create = self.state_pdu(room, &state, StateKey::of(Sym::CREATE)).await?;
+        let before = create.as_ref().and_then(|event| event.content().get_object("predecessor")?.get_str("room_id"));
+        match before.and_then(|id| RoomId::parse(id).ok()) {
+            Some(id) => self.find(&id).await,
+            None => Ok(None),
+        }
     }
 
     /// All events of a state.
@@ -69,20 +99,8 @@ impl Rooms {
     /// # Errors
     /// The database's own.
     pub async fn joined_profiles(&self, state: &StateMap) -> Result<Vec<Profile>> {
-        #[derive(Deserialize)]
-        struct Content {
-            displayname: Option<serde_json::Value>,
-            avatar_url: Option<serde_json::Value>,
-        }
-        let text = |value: Option<serde_json::Value>| value.and_then(|v| v.as_str().map(str::to_owned));
         let ask = MembersAsk { only: Some(Membership::Join), not: None };
-        let profile = |event: &Arc<StoredEvent>| {
-            let content = event.read_content::<Content>();
-            let (display_name, avatar_url) =
-                content.map_or((None, None), |c| (text(c.displayname), text(c.avatar_url)));
-            Some(Profile { user_id: event.state_key_text()?.into_owned(), display_name, avatar_url })
-        };
-        Ok(self.member_events(state, ask).await?.iter().filter_map(profile).collect())
+        Ok(self.member_events(state, ask).await?.iter().filter_map(|event| Profile::of(event)).collect())
     }
 }
 

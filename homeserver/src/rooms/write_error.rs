@@ -43,6 +43,12 @@ pub enum WriteError {
     /// The event that was to be redacted.
     #[error("there is no such event in this room")]
     UnknownEvent,
+    /// A thread's root relates to another event itself.
+    #[error("a thread can't begin at an event that relates to another")]
+    BadThread,
+    /// The same user has reacted to the same event in the same way.
+    #[error("you have reacted like that already")]
+    DuplicateAnnotation,
     /// The create event, and others that a room can't do without.
     #[error("events of this type can't be redacted")]
     NotRedactable,

@@ -61,6 +61,8 @@ pub struct EventWrite {
     pub redacts: Option<Redacted>,
     /// Whom it notifies.
     pub noted: Noted,
+    /// What it relates to.
+    pub relates: Option<Relates>,
 }
 
 /// Whom an event notifies: everybody whose rules are the predefined ones as far as its room goes, and who otherwise.
@@ -87,6 +89,16 @@ impl Noted {
     pub fn bits(&self) -> i16 {
         i16::from(self.notify) | i16::from(self.notify && self.highlight) << 1
     }
+}
+
+/// A relation to another event of the room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relates {
+    /// The other's event ID, whether there is such an event or not.
+    pub target: Arc<str>,
+    pub rel_type: Sym,
+    /// `rel_type` is `m.thread`.
+    pub thread: bool,
 }
 
 /// A frame row.
@@ -222,10 +234,13 @@ struct Row {
     known_event_id: Option<Vec<String>>,
 }
 
-const CALL: &str = "select * from commit_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
+/// Relations are written in the commit's own statement, beside the function: it knows nothing of what events say.
+const CALL: &str = "select c.*, case when cardinality($78::integer[]) + cardinality($54::integer[]) > 0 then \
+    relate_v1(c.outcome, c.ord_base, $4, $78, $79, $80, $81, $82, $83, $84, $85, $54, $55) end as related from \
+    commit_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
     $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, \
     $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, \
-    $61, $62, $63, $64, $65, $66, $67, $68, $69, $70, $71, $72, $73, $74, $75, $76, $77)";
+    $61, $62, $63, $64, $65, $66, $67, $68, $69, $70, $71, $72, $73, $74, $75, $76, $77) as c";
 
 /// Commits `batch` under (`writer`, `number`); the same pair again gets the first answer.
 ///
@@ -250,6 +265,10 @@ pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, b
     let exceptions: Vec<(i32, &Exception)> =
         (1..).zip(&owned).flat_map(|(at, (_, e))| e.noted.exceptions.iter().map(move |x| (at, x))).collect();
     let running = Running::of(rooms);
+    let related: Vec<(i32, i32, &EventWrite, &Relates)> = (1..)
+        .zip(rooms)
+        .flat_map(|(i, room)| (0..).zip(&room.events).filter_map(move |(at, e)| Some((i, at, e, e.relates.as_ref()?))))
+        .collect();
 
     let row: Row = sqlx::query_as(CALL)
         .bind(writer)
@@ -329,6 +348,14 @@ pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, b
         .bind(&batch.wake_rooms)
         .bind(&batch.wake_users)
         .bind(&batch.notices)
+        .bind(list(&related, |(i, ..)| *i))
+        .bind(list(&related, |(_, at, ..)| *at))
+        .bind(list(&related, |(_, _, e, _)| e.nr))
+        .bind(list(&related, |(.., r)| &*r.target))
+        .bind(list(&related, |(.., r)| r.rel_type))
+        .bind(list(&related, |(.., r)| r.thread))
+        .bind(list(&related, |(_, _, e, _)| e.kind))
+        .bind(list(&related, |(_, _, e, _)| e.sender))
         .fetch_one(conn)
         .await?;
     row.answer()

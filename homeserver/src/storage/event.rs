@@ -147,6 +147,19 @@ pub async fn forwards(
         .map_err(Into::into)
 }
 
+/// The first and the last place in the room's history; `None` where it has none.
+pub async fn extent(pool: &PgPool, room: RoomNr) -> Result<Option<(i64, i64)>> {
+    let sql = "select min(ord), max(ord) from event where room = $1";
+    let (first, last): (Option<i64>, Option<i64>) = sqlx::query_as(sql).bind(room).fetch_one(pool).await?;
+    Ok(first.zip(last))
+}
+
+/// Place and time of the first event that stands at `ord` or later.
+pub async fn time_at(pool: &PgPool, room: RoomNr, ord: i64) -> Result<Option<(i64, i64)>> {
+    let sql = "select ord, ts from event where room = $1 and ord >= $2 order by ord limit 1";
+    Ok(sqlx::query_as(sql).bind(room).bind(ord).fetch_optional(pool).await?)
+}
+
 type PageQuery<'q> = sqlx::query::QueryAs<'q, sqlx::Postgres, Place, sqlx::postgres::PgArguments>;
 
 fn page<'q>(query: PageQuery<'q>, until: Pos, sieve: &'q Sieve, limit: i64) -> PageQuery<'q> {

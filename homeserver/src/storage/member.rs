@@ -50,3 +50,9 @@ pub async fn joined_rooms(pool: &PgPool, user: UserNr) -> Result<Vec<RoomNr>> {
     let sql = "select room from member where usr = $1 and membership = 1 order by room";
     Ok(sqlx::query_scalar(sql).bind(user).fetch_all(pool).await?)
 }
+
+/// How many are joined to each of `rooms`; rooms without anybody are left out.
+pub async fn joined_counts(pool: &PgPool, rooms: &[RoomNr]) -> Result<Vec<(RoomNr, i64)>> {
+    let sql = "select room, count(*) from member where room = any($1) and membership = 1 group by room";
+    Ok(sqlx::query_as(sql).bind(rooms).fetch_all(pool).await?)
+}

@@ -25,8 +25,11 @@ pub mod profile;
 pub mod pusher;
 pub mod receipt;
 pub mod registration_token;
+pub mod relation;
+pub mod report;
 pub mod room;
 pub mod schema;
+pub mod search;
 pub mod server;
 pub mod slice;
 pub mod sliding;
@@ -36,6 +39,7 @@ pub mod token;
 pub mod txn;
 pub mod uia;
 pub mod unread;
+pub mod user_directory;
 
 use std::time::Duration;
 

@@ -93,5 +93,8 @@ impl Sym {
     pub const GUEST_ACCESS: Self = Self(13);
     pub const TOMBSTONE: Self = Self(14);
     pub const SERVER_ACL: Self = Self(15);
+    pub const MESSAGE: Self = Self(17);
+    pub const ENCRYPTED: Self = Self(18);
     pub const REDACTION: Self = Self(19);
+    pub const SPACE_CHILD: Self = Self(21);
 }

@@ -2,7 +2,7 @@
 
 use sqlx::PgPool;
 
-use super::{Result, RoomNr};
+use super::{FrameNr, Result, RoomNr};
 
 /// A room as the database keeps it. Apart from `public`, nothing of it ever changes.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -29,4 +29,15 @@ pub async fn by_nr(pool: &PgPool, numbers: &[RoomNr]) -> Result<Vec<Row>> {
 pub async fn set_public(pool: &PgPool, nr: RoomNr, public: bool) -> Result<bool> {
     let done = sqlx::query("update room set public = $2 where nr = $1").bind(nr).bind(public).execute(pool).await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// The rooms of the public directory: number and current state.
+pub async fn listed(pool: &PgPool) -> Result<Vec<(RoomNr, FrameNr)>> {
+    let sql = "select r.nr, h.frame from room r join room_head h on h.room = r.nr where r.public";
+    Ok(sqlx::query_as(sql).fetch_all(pool).await?)
+}
+
+/// The current states of `rooms`, in no order.
+pub async fn frames(pool: &PgPool, rooms: &[RoomNr]) -> Result<Vec<(RoomNr, FrameNr)>> {
+    Ok(sqlx::query_as("select room, frame from room_head where room = any($1)").bind(rooms).fetch_all(pool).await?)
 }

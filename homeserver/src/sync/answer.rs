@@ -133,7 +133,14 @@ impl Sync {
             referring.extend(part.shape.shown.iter().map(|shown| &*shown.event));
             referring.extend(part.state.iter().map(|event| &**event).filter(|event| event.redacted_by.is_some()));
         }
-        let beside = self.0.rooms.beside(referring, &view).await?;
+        let mut beside = self.0.rooms.beside(referring, &view).await?;
+        // Where the timeline has no gap, the client has seen all that relates to its events, or will.
+        let begun = parts().filter(|part| part.shape.limited || part.always).flat_map(|part| &part.shape.shown);
+        let begun: Vec<&StoredEvent> = begun.map(|shown| &*shown.event).collect();
+        if !begun.is_empty() {
+            let ignored = self.ignored(reader.user).await?;
+            self.0.rooms.bundle(&mut beside, begun, reader.user, &ignored).await?;
+        }
         let heroes = parts().filter_map(|part| part.summary.as_ref()?.1.as_ref()).flatten();
         let lists = &answer.device_lists;
         let users: BTreeSet<Sym> = heroes.chain(&lists.changed).chain(&lists.left).copied().collect();

@@ -39,7 +39,7 @@ impl Sync {
     ///
     /// # Errors
     /// The database's own.
-    pub(super) async fn ignored(&self, user: UserNr) -> Result<Arc<HashSet<UserNr>>> {
+    pub async fn ignored(&self, user: UserNr) -> Result<Arc<HashSet<UserNr>>> {
         let inner = &self.0;
         let as_of = inner.log.watermark();
         if let Some(list) = inner.ignored.0.get(&user)

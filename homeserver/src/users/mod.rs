@@ -9,6 +9,7 @@ mod account_data;
 mod accounts;
 mod cache;
 mod devices;
+mod directory;
 mod error;
 mod names;
 mod openid;
@@ -25,6 +26,7 @@ mod session;
 mod shared_secret;
 mod turns;
 mod uia;
+mod words;
 
 use std::sync::Arc;
 
@@ -36,6 +38,7 @@ pub use self::{
     accounts::{AccountError, AccountInfo},
     cache::TokenCache,
     devices::DeviceInfo,
+    directory::Found,
     error::{LoginError, UserError},
     names::NameError,
     openid::OpenId,
@@ -49,6 +52,7 @@ pub use self::{
     shared_secret::{SharedSecretError, SharedSecretRequest},
     turns::Turns,
     uia::{Answer, Challenge, Doubt, Flows, Interacted, Operation, Proof, Stage},
+    words::words,
 };
 use crate::{
     config::{Registration, RegistrationMode},

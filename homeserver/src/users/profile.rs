@@ -3,7 +3,7 @@
 use ruma::UserId;
 use serde_json::value::RawValue;
 
-use super::{UserError, Users};
+use super::{UserError, Users, words};
 use crate::storage::{self, UserNr};
 
 /// The longest key, in bytes.
@@ -113,6 +113,7 @@ impl Users {
         if old == value.as_deref() {
             return Ok(false);
         }
+        let mut shown: Option<String> = None;
         match value {
             None => storage::profile::delete(pool, user, field.as_str()).await?,
             Some(value) => {
@@ -124,7 +125,12 @@ impl Users {
                     return Err(ProfileError::TooLarge);
                 }
                 storage::profile::set(pool, user, field.as_str(), &value).await?;
+                shown = serde_json::from_str(&value).ok();
             }
+        }
+        if field.as_str() == "displayname" {
+            let words = words(&shown.unwrap_or_default(), super::directory::WORDS);
+            storage::user_directory::set_words(pool, user, &words).await?;
         }
         self.tell_nodes(user).await.map_err(UserError::from)?;
         Ok(true)

@@ -10,10 +10,12 @@ mod push_rules;
 mod pushers;
 mod room_keys;
 mod rooms;
+mod search;
 mod send_to_device;
 mod sliding_sync;
 mod sync;
 mod tags;
+mod user_directory;
 mod versions;
 mod well_known;
 
@@ -31,10 +33,12 @@ pub(super) fn routes() -> Routes {
         .and(pushers::routes())
         .and(room_keys::routes())
         .and(rooms::routes())
+        .and(search::routes())
         .and(send_to_device::routes())
         .and(sliding_sync::routes())
         .and(sync::routes())
         .and(tags::routes())
+        .and(user_directory::routes())
         .and(versions::routes())
         .and(well_known::routes())
 }

@@ -7,11 +7,12 @@ use serde_json::value::RawValue;
 
 use super::{
     messages::most,
-    read_error::{filter, show},
+    read_error::{filter, show, show_bundled},
 };
 use crate::{
     http::{ApiError, Json, Path, Query, Routes},
     rooms::Rooms,
+    sync::Sync,
     users::Requester,
 };
 
@@ -38,6 +39,7 @@ struct Answer {
 
 async fn context(
     State(rooms): State<Rooms>,
+    State(sync): State<Sync>,
     requester: Requester,
     Path((room_id, event_id)): Path<(OwnedRoomId, OwnedEventId)>,
     Query(ask): Query<Ask>,
@@ -45,12 +47,17 @@ async fn context(
     let filter = filter(ask.filter.as_deref())?;
     let reading = rooms.open(requester.user, &room_id).await?;
     let context = rooms.context(&reading, event_id.as_str(), most(ask.limit), &filter).await?;
+    // All in one: what they need besides is asked for once.
+    let before = context.before.len();
+    let events = context.before.into_iter().chain([context.event]).chain(context.after);
+    let mut shown = show_bundled(&rooms, &sync, &requester, events).await?;
+    let after = shown.split_off(before + 1);
     Ok(Json(Answer {
         start: context.start.to_string(),
         end: context.end.to_string(),
-        event: show(&rooms, &requester, [context.event]).await?.pop(),
-        events_before: show(&rooms, &requester, context.before).await?,
-        events_after: show(&rooms, &requester, context.after).await?,
+        event: shown.pop(),
+        events_before: shown,
+        events_after: after,
         state: show(&rooms, &requester, context.state).await?,
     }))
 }

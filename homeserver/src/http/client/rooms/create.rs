@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::{
+    account::Account,
     http::{ApiError, Json, OptionalJson, Routes},
     rooms::{InitialState, NewRoom, Preset, Rooms},
     users::Requester,
@@ -67,6 +68,7 @@ struct Created {
 
 async fn create(
     State(rooms): State<Rooms>,
+    State(account): State<Account>,
     requester: Requester,
     OptionalJson(body): OptionalJson<Body>,
 ) -> Result<Json<Created>, ApiError> {
@@ -96,5 +98,6 @@ async fn create(
         initial_state,
     };
     let room_id = rooms.create(&(&requester).into(), wish).await?;
+    account.carry_over(&requester, &room_id).await;
     Ok(Json(Created { room_id }))
 }

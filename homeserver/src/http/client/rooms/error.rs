@@ -35,7 +35,8 @@ impl From<WriteError> for ApiError {
             | WriteError::NotAdmitted
             | WriteError::NotRedactable => Self::forbidden(sentence(&error)),
             WriteError::UnreachableRoom | WriteError::UnknownEvent => Self::not_found(sentence(&error)),
-            WriteError::RemoteUser(_) => bad_request("M_UNKNOWN", &error),
+            WriteError::RemoteUser(_) | WriteError::BadThread => bad_request("M_UNKNOWN", &error),
+            WriteError::DuplicateAnnotation => bad_request("M_DUPLICATE_ANNOTATION", &error),
             WriteError::Format(FormatError::TooLarge(_) | FormatError::TooLong(_)) => Self::too_large(sentence(&error)),
             WriteError::Format(_) | WriteError::Content(_) | WriteError::BadContent(_) => {
                 Self::bad_json(sentence(&error))

@@ -4,10 +4,11 @@ use axum::extract::State;
 use ruma::{OwnedEventId, OwnedRoomId};
 use serde_json::value::RawValue;
 
-use super::read_error::show;
+use super::read_error::show_bundled;
 use crate::{
     http::{ApiError, Json, Path, Routes},
     rooms::{Rooms, access::ReadError},
+    sync::Sync,
     users::Requester,
 };
 
@@ -17,6 +18,7 @@ pub(super) fn routes() -> Routes {
 
 async fn event(
     State(rooms): State<Rooms>,
+    State(sync): State<Sync>,
     requester: Requester,
     Path((room_id, event_id)): Path<(OwnedRoomId, OwnedEventId)>,
 ) -> Result<Json<Box<RawValue>>, ApiError> {
@@ -26,5 +28,5 @@ async fn event(
         opened => opened?,
     };
     let event = rooms.visible(&reading, event_id.as_str()).await?;
-    show(&rooms, &requester, [event]).await?.pop().map(Json).ok_or_else(|| ReadError::NotFound.into())
+    show_bundled(&rooms, &sync, &requester, [event]).await?.pop().map(Json).ok_or_else(|| ReadError::NotFound.into())
 }

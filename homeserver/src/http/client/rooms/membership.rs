@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 
 use crate::{
+    account::Account,
     http::{ApiError, Json, OptionalJson, Path, Routes},
     rooms::{Author, Rooms},
     users::Requester,
@@ -77,23 +78,27 @@ struct Done {}
 /// `POST /join/{roomIdOrAlias}`
 async fn join_by_name(
     State(rooms): State<Rooms>,
+    State(account): State<Account>,
     requester: Requester,
     Path(room): Path<OwnedRoomOrAliasId>,
     OptionalJson(joining): OptionalJson<Joining>,
 ) -> Result<Json<Entered>, ApiError> {
     let room_id = rooms.join(&Author::from(&requester), &room, &[], &joining.said()).await?;
+    account.carry_over(&requester, &room_id).await;
     Ok(Json(Entered { room_id }))
 }
 
 /// `POST /rooms/{roomId}/join`
 async fn join(
     State(rooms): State<Rooms>,
+    State(account): State<Account>,
     requester: Requester,
     Path(room): Path<OwnedRoomId>,
     OptionalJson(joining): OptionalJson<Joining>,
 ) -> Result<Json<Entered>, ApiError> {
     let room = <&RoomOrAliasId>::from(&*room);
     let room_id = rooms.join(&Author::from(&requester), room, &[], &joining.said()).await?;
+    account.carry_over(&requester, &room_id).await;
     Ok(Json(Entered { room_id }))
 }
 

@@ -5,13 +5,14 @@ use ruma::OwnedRoomId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::read_error::{filter, show};
+use super::read_error::{filter, show, show_bundled};
 use crate::{
     http::{ApiError, Json, Path, Query, Routes},
     rooms::{
         PageToken, Rooms,
         messages::{Direction, PageAsk},
     },
+    sync::Sync,
     users::Requester,
 };
 
@@ -62,6 +63,7 @@ pub(super) fn token(name: &str, text: Option<&str>) -> Result<Option<PageToken>,
 
 async fn messages(
     State(rooms): State<Rooms>,
+    State(sync): State<Sync>,
     requester: Requester,
     Path(room_id): Path<OwnedRoomId>,
     Query(ask): Query<Ask>,
@@ -84,7 +86,7 @@ async fn messages(
         // The very text that was given: clients compare it.
         start: ask.from.filter(|from| !from.is_empty()).unwrap_or_else(|| page.start.to_string()),
         end: page.end.map(|end| end.to_string()),
-        chunk: show(&rooms, &requester, page.chunk).await?,
+        chunk: show_bundled(&rooms, &sync, &requester, page.chunk).await?,
         state: show(&rooms, &requester, page.members).await?,
     }))
 }

@@ -6,18 +6,26 @@ mod create;
 mod directory;
 mod error;
 mod event;
+mod hierarchy;
+mod initial_sync;
 mod members;
 mod membership;
 mod messages;
+mod public;
 mod read_error;
 mod receipts;
 mod redact;
+mod relations;
+mod report;
 mod send;
 mod state_get;
 mod state_put;
+mod summary;
+mod timestamp;
 mod typing;
 mod upgrade;
 
+pub(super) use self::read_error::{filter as event_filter, show};
 use super::super::Routes;
 
 pub(super) fn routes() -> Routes {
@@ -27,14 +35,21 @@ pub(super) fn routes() -> Routes {
         create::routes(),
         directory::routes(),
         event::routes(),
+        hierarchy::routes(),
+        initial_sync::routes(),
         members::routes(),
         membership::routes(),
         messages::routes(),
+        public::routes(),
         receipts::routes(),
         redact::routes(),
+        relations::routes(),
+        report::routes(),
         send::routes(),
         state_get::routes(),
         state_put::routes(),
+        summary::routes(),
+        timestamp::routes(),
         typing::routes(),
         upgrade::routes(),
     ]

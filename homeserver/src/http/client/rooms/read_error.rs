@@ -8,9 +8,10 @@ use crate::{
     rooms::{
         Rooms,
         access::ReadError,
-        filter::EventFilter,
+        filter::{EventFilter, RelationFilter},
         render::{Shown, View},
     },
+    sync::Sync,
     users::Requester,
 };
 
@@ -30,7 +31,7 @@ pub(super) fn view(requester: &Requester) -> View {
 }
 
 /// Events as the requester sees them.
-pub(super) async fn show(
+pub(in crate::http::client) async fn show(
     rooms: &Rooms,
     requester: &Requester,
     events: impl IntoIterator<Item = impl Into<Shown>>,
@@ -39,12 +40,29 @@ pub(super) async fn show(
     Ok(rooms.render(&shown, &view(requester)).await?)
 }
 
+/// As [`show`], each with the sums of what relates to it.
+pub(super) async fn show_bundled(
+    rooms: &Rooms,
+    sync: &Sync,
+    requester: &Requester,
+    events: impl IntoIterator<Item = impl Into<Shown>>,
+) -> Result<Vec<Box<RawValue>>, ApiError> {
+    let shown: Vec<Shown> = events.into_iter().map(Into::into).collect();
+    let ignored = sync.ignored(requester.user).await?;
+    Ok(rooms.render_bundled(&shown, &view(requester), requester.user, &ignored).await?)
+}
+
 /// A `RoomEventFilter` in a query.
-pub(super) fn filter(text: Option<&str>) -> Result<EventFilter, ApiError> {
+pub(in crate::http::client) fn filter(text: Option<&str>) -> Result<EventFilter, ApiError> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(EventFilter::default()) };
-    let filter: ruma::api::client::filter::RoomEventFilter = serde_json::from_str(text).map_err(|error| {
+    let mut filter = EventFilter::from(read::<ruma::api::client::filter::RoomEventFilter>(text)?);
+    filter.relations = read::<RelationFilter>(text)?;
+    Ok(filter)
+}
+
+fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, ApiError> {
+    serde_json::from_str(text).map_err(|error| {
         let message = format!("The filter can't be read: {error}.");
         if error.is_data() { ApiError::bad_json(message) } else { ApiError::not_json(message) }
-    })?;
-    Ok(filter.into())
+    })
 }

@@ -5,6 +5,7 @@ use ruma::{OwnedRoomId, OwnedUserId};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    account::Account,
     http::{ApiError, Json, Path, Routes},
     rooms::{Author, Rooms, UpgradeError},
     users::Requester,
@@ -28,12 +29,14 @@ struct Upgraded {
 
 async fn upgrade(
     State(rooms): State<Rooms>,
+    State(account): State<Account>,
     requester: Requester,
     Path(room): Path<OwnedRoomId>,
     Json(body): Json<Body>,
 ) -> Result<Json<Upgraded>, ApiError> {
     let author = Author::from(&requester);
     let replacement_room = rooms.upgrade(&author, &room, &body.new_version, &body.additional_creators).await?;
+    account.carry_over(&requester, &replacement_room).await;
     Ok(Json(Upgraded { replacement_room }))
 }
 

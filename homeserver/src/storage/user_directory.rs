@@ -1,0 +1,74 @@
+//! Users by the words of their names.
+
+use sqlx::PgPool;
+
+use super::{Result, UserNr};
+
+/// Sets the words of a user's name.
+pub async fn set_words(pool: &PgPool, usr: UserNr, words: &[String]) -> Result<()> {
+    let sql = "with gone as (delete from user_word where usr = $1 and word <> all($2))
+               insert into user_word (usr, word) select $1, w from unnest($2::text[]) as w on conflict do nothing";
+    sqlx::query(sql).bind(usr).bind(words).execute(pool).await?;
+    Ok(())
+}
+
+/// Of more users than these, only some are looked at.
+const CANDIDATES: i64 = 2000;
+
+/// Up to `limit` local users other than `seeker` whose name has a word that begins with each of `words`, or whose localpart
+/// begins with `localpart`; and who share a room with the seeker, or are in a room of the public directory.
+pub async fn find(pool: &PgPool, seeker: UserNr, words: &[String], localpart: &str, limit: i64) -> Result<Vec<UserNr>> {
+    let sql = "with found as materialized (
+                   (select a.usr from account a where a.localpart like $3 and not a.deactivated
+                     order by a.localpart limit $5)
+                   union
+                   (select w.usr from user_word w join account a on a.usr = w.usr and not a.deactivated
+                     where w.word like $2[1]
+                       and not exists (select from unnest($2::text[]) as t (word)
+                                        where not exists (select from user_word o
+                                                           where o.usr = w.usr and o.word like t.word))
+                     order by w.word limit $5))
+               select f.usr from found f
+                where f.usr <> $1
+                  and (exists (select from member m join room r on r.nr = m.room
+                                where m.usr = f.usr and m.membership = 1 and r.public)
+                       or exists (select from member theirs join member ours on ours.room = theirs.room
+                                   where theirs.usr = f.usr and theirs.membership = 1
+                                     and ours.usr = $1 and ours.membership = 1))
+                order by f.usr limit $4";
+    let words: Vec<String> = words.iter().map(|word| prefix(word)).collect();
+    Ok(sqlx::query_scalar(sql)
+        .bind(seeker)
+        .bind(words)
+        .bind(prefix(localpart))
+        .bind(limit)
+        .bind(CANDIDATES)
+        .fetch_all(pool)
+        .await?)
+}
+
+/// What begins with `text`, as a pattern of LIKE. Nothing begins with nothing.
+fn prefix(text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
+    let mut pattern = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        if matches!(c, '\\' | '%' | '_') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_stand_for_themselves() {
+        assert_eq!((prefix("a_b%").as_str(), prefix("").as_str()), (r"a\_b\%%", ""));
+    }
+}
