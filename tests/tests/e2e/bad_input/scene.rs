@@ -119,7 +119,10 @@ impl Scene {
                 let value = match (field.name, field.kind) {
                     ("version", _) => self.backup.clone(),
                     (_, Kind::Token) => self.since.clone(),
-                    (_, kind) => text(&kind.sample(self)),
+                    (_, kind) => {
+                        let sample = kind.sample(self);
+                        sample.as_str().map_or_else(|| sample.to_string(), str::to_owned)
+                    }
                 };
                 format!("{}={}", field.name, seg(&value))
             })

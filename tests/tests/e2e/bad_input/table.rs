@@ -160,6 +160,24 @@ const REGISTER: Fields = &[
 ];
 const MESSAGES: Fields =
     &[must("dir", Word(&["b", "f"])), may("from", Token), may("to", Token), may("limit", Count), may("filter", Filter)];
+const RELATIONS: Fields =
+    &[may("from", Token), may("to", Token), may("limit", Count), may("dir", Word(&["b", "f"])), may("recurse", Flag)];
+const HIERARCHY: Fields =
+    &[may("suggested_only", Flag), may("limit", Count), may("max_depth", Count), may("from", Token)];
+const CLOSEST: Fields = &[must("ts", Count), must("dir", Word(&["b", "f"]))];
+const MUTUAL: Fields = &[must("user_id", User), may("from", Token)];
+const SEARCH: Kind = Object(&[
+    must("search_term", Text),
+    may("keys", List(&Word(&["content.body"]))),
+    may("order_by", Word(&["recent", "rank"])),
+    may("include_state", Flag),
+    may("filter", Object(ROOM_EVENT_FILTER)),
+    may(
+        "event_context",
+        Object(&[may("before_limit", Count), may("after_limit", Count), may("include_profile", Flag)]),
+    ),
+    may("groupings", Object(&[may("group_by", List(&Object(&[must("key", Word(&["room_id", "sender"]))])))])),
+]);
 const SYNC: Fields = &[
     may("since", Token),
     may("filter", Filter),
@@ -256,6 +274,10 @@ const TABLE: &[Takes] = &[
     open("GET", "profile/{userId}/{keyName}"),
     open("GET", "directory/room/{roomAlias}"),
     open("GET", "directory/list/room/{roomId}"),
+    open("GET", "publicRooms").query(&[may("limit", Count), may("since", Token), may("server", Text)]),
+    open("GET", "room_summary/{roomIdOrAlias}"),
+    open("GET", "im.nheko.summary/rooms/{roomIdOrAlias}/summary"),
+    open("GET", "im.nheko.summary/summary/{roomIdOrAlias}"),
     closed("GET", "/_matrix/media/r0/config"),
     closed("GET", "/_matrix/media/v3/config"),
     closed("POST", "/_matrix/media/r0/upload").query(&[may("filename", Text)]).body(Body::Bytes),
@@ -312,6 +334,15 @@ const TABLE: &[Takes] = &[
     closed("PUT", "profile/{userId}/{keyName}").must(&[must("displayname", Text)]),
     closed("DELETE", "profile/{userId}/{keyName}"),
     closed("GET", "notifications").query(&[may("from", Token), may("limit", Count), may("only", Word(&["highlight"]))]),
+    closed("POST", "publicRooms").query(&[may("server", Text)]).may(&[
+        may("limit", Count),
+        rare("since", Text),
+        may("filter", Object(&[may("generic_search_term", Text)])),
+        may("include_all_networks", Flag),
+        may("third_party_instance_id", Text),
+    ]),
+    closed("GET", "mutual_rooms").query(MUTUAL),
+    closed("GET", "uk.half-shot.msc2666/user/mutual_rooms").query(MUTUAL),
     closed("GET", "pushers"),
     closed("POST", "pushers/set").must(&[
         must("app_id", Text),
@@ -356,6 +387,7 @@ const TABLE: &[Takes] = &[
     closed("GET", "rooms/{roomId}/context/{eventId}").query(&[may("limit", Count), may("filter", Filter)]),
     closed("GET", "rooms/{roomId}/event/{eventId}"),
     closed("POST", "rooms/{roomId}/forget"),
+    closed("GET", "rooms/{roomId}/initialSync").query(&[may("limit", Count)]),
     closed("POST", "rooms/{roomId}/invite").must(WHOM),
     closed("POST", "rooms/{roomId}/join").may(&[REASON]),
     closed("GET", "rooms/{roomId}/joined_members"),
@@ -381,11 +413,28 @@ const TABLE: &[Takes] = &[
     closed("GET", "rooms/{roomId}/state/{eventType}/{stateKey}").query(&[may("format", Word(&["event"]))]),
     closed("PUT", "rooms/{roomId}/state/{eventType}/{stateKey}").body(Body::Content),
     closed("PUT", "rooms/{roomId}/typing/{userId}").must(&[must("typing", Flag), may("timeout", Count)]),
+    closed("GET", "rooms/{roomId}/hierarchy").query(HIERARCHY),
+    closed("GET", "org.matrix.msc2946/rooms/{roomId}/hierarchy").query(HIERARCHY),
+    closed("GET", "rooms/{roomId}/relations/{eventId}").query(RELATIONS),
+    closed("GET", "rooms/{roomId}/relations/{eventId}/{relType}").query(RELATIONS),
+    closed("GET", "rooms/{roomId}/relations/{eventId}/{relType}/{eventType}").query(RELATIONS),
+    closed("POST", "rooms/{roomId}/report").must(&[must("reason", Text)]),
+    closed("POST", "rooms/{roomId}/report/{eventId}").must(&[may("reason", Text)]),
+    closed("GET", "rooms/{roomId}/threads").query(&[
+        may("from", Token),
+        may("limit", Count),
+        may("include", Word(&["all", "participated"])),
+    ]),
+    closed("GET", "rooms/{roomId}/timestamp_to_event").query(CLOSEST),
+    closed("GET", "org.matrix.msc3030/rooms/{roomId}/timestamp_to_event").query(CLOSEST),
     closed("POST", "rooms/{roomId}/unban").must(WHOM),
     closed("POST", "rooms/{roomId}/upgrade")
         .must(&[must("new_version", Word(&["12"])), may("additional_creators", List(&User))]),
     closed("PUT", "sendToDevice/{event_type}/{txn_id}")
         .must(&[must("messages", Map(Key::User, &Map(Key::Named("*"), &Free)))]),
+    closed("POST", "search")
+        .query(&[may("next_batch", Token)])
+        .must(&[must("search_categories", Object(&[may("room_events", SEARCH)]))]),
     closed("GET", "sync").query(SYNC),
     closed("GET", "thirdparty/protocols"),
     closed("GET", "user/{userId}/account_data/{type}"),
@@ -398,5 +447,7 @@ const TABLE: &[Takes] = &[
     closed("DELETE", "user/{userId}/rooms/{roomId}/tags/{tag}"),
     closed("POST", "user/{user_id}/filter").must(FILTER),
     closed("GET", "user/{user_id}/filter/{filter_id}"),
+    closed("POST", "user_directory/search").must(&[must("search_term", Text), may("limit", Count)]),
+    closed("POST", "users/{userId}/report").must(&[must("reason", Text)]),
     closed("GET", "voip/turnServer"),
 ];
