@@ -59,8 +59,13 @@ impl Sync {
         let mut referring: Vec<&StoredEvent> = Vec::new();
         let mut names: BTreeSet<Sym> = users(extra);
         let mut rooms: BTreeSet<RoomNr> = BTreeSet::new();
+        // As in `/sync`: where a timeline begins anew, its events come with what relates to them.
+        let mut begun: Vec<&StoredEvent> = Vec::new();
         for part in parts {
             if let Body::Inside(inside) = &part.body {
+                if part.initial || inside.looked.shape.limited {
+                    begun.extend(inside.looked.shape.shown.iter().map(|shown| &*shown.event));
+                }
                 referring.extend(inside.looked.shape.shown.iter().map(|shown| &*shown.event));
                 referring.extend(inside.state.iter().map(|event| &**event).filter(|event| event.redacted_by.is_some()));
                 names.extend(inside.heroes.iter().flatten().map(|(user, _)| *user));
@@ -69,7 +74,11 @@ impl Sync {
         rooms.extend(extra.receipts.iter().flat_map(|receipts| receipts.keys()));
         rooms.extend(extra.typing.iter().flat_map(|typing| typing.rooms.keys()));
         rooms.extend(extra.account_data.iter().flat_map(|notes| notes.rooms.keys()));
-        let beside = self.0.rooms.beside(referring, &view).await?;
+        let mut beside = self.0.rooms.beside(referring, &view).await?;
+        if !begun.is_empty() {
+            let ignored = self.ignored(reader.user).await?;
+            self.0.rooms.bundle(&mut beside, begun, reader.user, &ignored).await?;
+        }
         let names = self.0.rooms.interner().texts(&names.into_iter().collect::<Vec<_>>()).await?;
         let rooms = self.0.rooms.find_many(&rooms.into_iter().collect::<Vec<_>>()).await?;
         let ids = rooms.into_iter().map(|(nr, room)| (nr, room.id.as_str().into())).collect();
