@@ -93,6 +93,21 @@ impl Server {
         token: Option<&str>,
         body: Option<(&str, Vec<u8>)>,
     ) -> reqwest::Result<Reply> {
+        self.try_with(method, path, token, &[], body).await
+    }
+
+    /// A request with any body and more headers.
+    ///
+    /// # Errors
+    /// If no complete answer came.
+    pub async fn try_with(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        headers: &[(&str, &str)],
+        body: Option<(&str, Vec<u8>)>,
+    ) -> reqwest::Result<Reply> {
         let url = match path.strip_prefix('/') {
             Some(_) => format!("{}{path}", self.base),
             None => format!("{}/_matrix/client/v3/{path}", self.base),
@@ -100,6 +115,9 @@ impl Server {
         let mut request = self.http.request(Method::from_bytes(method.as_bytes()).expect("a method"), url);
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         if let Some((kind, bytes)) = body {
             request = request.header(CONTENT_TYPE, kind).body(bytes);

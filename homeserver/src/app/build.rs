@@ -16,7 +16,7 @@ use crate::{
     http::{Api, Health, Limits, Sampled, Site},
     keys::{Identity, Keys},
     log::{self, Log, Writer},
-    media::Media,
+    media::{self, Media},
     presence::Presence,
     push::{self, Push},
     rooms::{self, Rooms},
@@ -102,10 +102,17 @@ pub(super) async fn build(config: &Config, database: &Database, level: Level) ->
     let account = Account::new(users.clone(), rooms.clone(), tokens, push_rules.clone(), account_data.clone());
     tasks.spawn(account.clone().departures(shutdown.clone()));
     let folder = config.media_path();
-    let media = Media::open(pool.clone(), folder.clone(), server_name, config.media.max_upload_size).await;
+    let media = Media::open(media::Options {
+        pool: pool.clone(),
+        folder: folder.clone(),
+        server_name,
+        limits: media::Limits { upload: config.media.max_upload_size, user: config.media.user_quota },
+        serve_unauthenticated: config.media.serve_unauthenticated,
+    })
+    .await;
     let media = media.map_err(|source| StartError::Media { folder, source })?;
 
-    let presence = Presence::start(log.clone(), bell.clone(), shutdown.clone(), &tasks);
+    let presence = Presence::start(log.clone(), bell.clone(), config.presence.enabled, shutdown.clone(), &tasks);
     let push = Push::start(
         push::Options {
             pool: pool.clone(),
@@ -130,6 +137,10 @@ pub(super) async fn build(config: &Config, database: &Database, level: Level) ->
         draining: draining.clone(),
     });
     tasks.spawn(sync.clone().keep_connections(shutdown.clone()));
+
+    if config.presence.enabled {
+        tasks.spawn(sync.clone().carry_presence(shutdown.clone()));
+    }
 
     let limits = Limits::new(&config.rate_limits);
     let site = Site::new(config);

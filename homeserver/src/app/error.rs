@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 use crate::{
     http::TlsError,
     keys::IdentityError,
+    media::FolderError,
     storage::{self, OpenError},
 };
 
@@ -34,7 +35,7 @@ pub enum StartError {
         /// From the configuration.
         folder: PathBuf,
         /// Why not.
-        source: io::Error,
+        source: FolderError,
     },
     /// A query at the start failed.
     #[error(transparent)]

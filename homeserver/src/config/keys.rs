@@ -245,6 +245,19 @@ pub(super) const KEYS: &[Key] = &[
         set: |config, value| put(&mut config.media.max_upload_size, size(value)),
     },
     Key {
+        name: "media.user_quota",
+        default: Absent("\"10G\""),
+        comment: "What one user's uploads may take together. Not set: no limit.",
+        set: |config, value| put(&mut config.media.user_quota, size(value).map(Some)),
+    },
+    Key {
+        name: "media.serve_unauthenticated",
+        default: Is("false"),
+        comment: "Whether files are served to those who show no access token, as old clients and bridges need it.\n\
+                  Off: only those that were uploaded before this server's first start that knew this key.",
+        set: |config, value| put(&mut config.media.serve_unauthenticated, boolean(value)),
+    },
+    Key {
         name: "media.path",
         default: Absent("\"/srv/roost/media\""),
         comment: "Where uploaded files lie; several nodes name one shared folder. Not set: `media` in the data folder.",

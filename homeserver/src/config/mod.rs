@@ -186,8 +186,12 @@ pub struct Push {
 pub struct Media {
     /// The largest upload, in bytes.
     pub max_upload_size: u64,
+    /// What one user's uploads may take together, in bytes; absent: no limit.
+    pub user_quota: Option<u64>,
     /// Where files lie; absent: `media` in the data folder.
     pub path: Option<PathBuf>,
+    /// Whether the older endpoints serve everything without an access token.
+    pub serve_unauthenticated: bool,
 }
 
 /// `rooms.*`

@@ -32,6 +32,9 @@ const NOT_WHILE_SUSPENDED: &[(&str, &str)] = &[
     ("POST", "/upgrade/"),
     ("POST", "/media/v3/upload/"),
     ("PUT", "/media/v3/upload/"),
+    ("POST", "/media/v1/upload/"),
+    ("POST", "/media/r0/upload/"),
+    ("POST", "/media/v1/create/"),
 ];
 
 impl<S: Send + Sync> FromRequestParts<S> for Requester

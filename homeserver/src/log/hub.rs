@@ -1,7 +1,7 @@
 //! Who waits for what, and what was touched last: an idle long-poll costs a few pointers and no query.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -103,6 +103,18 @@ impl Hub {
         for user in &slice.users {
             state.user_pos.insert(*user, slice.last);
         }
+    }
+
+    /// Wakes all that watch one of `rooms`, each once. Returns how many.
+    pub(super) fn wake_once(&self, rooms: &[RoomNr]) -> usize {
+        let state = self.lock();
+        let mut woken = HashSet::new();
+        for notify in rooms.iter().filter_map(|room| state.rooms.get(room)).flatten() {
+            if woken.insert(Arc::as_ptr(notify)) {
+                notify.notify_one();
+            }
+        }
+        woken.len()
     }
 
     pub(super) fn wake(&self, rooms: &[RoomNr], users: &[UserNr]) {

@@ -234,6 +234,11 @@ impl Log {
         self.0.hub.wake(rooms, users);
     }
 
+    /// Wakes the long-polls that watch one of `rooms`, each once, for what has no position. Returns how many.
+    pub fn wake_once(&self, rooms: &[RoomNr]) -> usize {
+        self.0.hub.wake_once(rooms)
+    }
+
     /// Long-polls registered on this node, and writes waiting for the committer: for metrics.
     pub fn load(&self) -> (usize, usize) {
         (self.0.hub.watches(), self.0.queued.load(Ordering::Relaxed))

@@ -1,4 +1,8 @@
-//! The media folder: `ab/cd/NAME` for whole files, `incoming/NAME` for what is on its way.
+//! The media folder: `ab/cd/NAME` for whole files, `thumbnails/ab/cd/NAME/…` for small pictures made of them,
+//! `incoming/NAME` for what is on its way.
+//!
+//! The one place that knows where bytes lie: what stands here, over names, is what storage in objects instead of files
+//! has to offer, too.
 
 use std::{
     io::ErrorKind,
@@ -22,6 +26,8 @@ pub(super) struct Folder(PathBuf);
 
 /// Where files lie that are on their way.
 const INCOMING: &str = "incoming";
+/// Where small pictures lie.
+const THUMBNAILS: &str = "thumbnails";
 /// The longest pause between two pieces of an upload.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What is older in there was left by a process that died.
@@ -29,7 +35,8 @@ const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A file that is whole, and not in its place yet.
 pub(super) struct Arrived {
-    pub id: String,
+    /// A name that no other file has.
+    pub name: String,
     pub size: u64,
     incoming: Incoming,
 }
@@ -52,9 +59,13 @@ impl Folder {
         Ok(Self(path))
     }
 
-    fn path(&self, id: &str) -> PathBuf {
-        // Two levels of 4,096 folders at most; the name's first letters are random.
-        self.0.join(&id[..2]).join(&id[2..4]).join(id)
+    /// Where the bytes of `name` lie.
+    pub fn path(&self, name: &str) -> PathBuf {
+        nested(&self.0, name)
+    }
+
+    fn thumbnail_path(&self, name: &str, size: &str) -> PathBuf {
+        nested(&self.0.join(THUMBNAILS), name).join(size)
     }
 
     /// Takes a file in. It is whole and on disk then, and gone when it is dropped.
@@ -63,8 +74,8 @@ impl Folder {
         mut body: impl Stream<Item = Result<Bytes, E>> + Unpin,
         limit: u64,
     ) -> Result<Arrived, UploadError> {
-        let id = random::name(24);
-        let incoming = Incoming(self.0.join(INCOMING).join(&id));
+        let name = random::name(24);
+        let incoming = Incoming(self.0.join(INCOMING).join(&name));
         let mut file = File::create_new(&incoming.0).await.map_err(io)?;
         let mut size = 0_u64;
         while let Some(chunk) = timeout(PATIENCE, body.next()).await.map_err(|_| UploadError::Stalled)? {
@@ -77,31 +88,57 @@ impl Folder {
         }
         file.flush().await.map_err(io)?;
         file.sync_all().await.map_err(io)?;
-        Ok(Arrived { id, size, incoming })
+        Ok(Arrived { name, size, incoming })
     }
 
     /// Puts a file that came in into its place.
     pub async fn place(&self, arrived: &Arrived) -> Result<(), UploadError> {
-        let path = self.path(&arrived.id);
+        let path = self.path(&arrived.name);
         let parent = path.parent().unwrap_or(&self.0);
         fs::create_dir_all(parent).await.map_err(io)?;
         fs::rename(&arrived.incoming.0, &path).await.map_err(io)?;
         if let Err(error) = sync_folder(parent).await {
-            self.remove(&arrived.id).await;
+            self.remove(&arrived.name).await;
             return Err(io(error));
         }
         Ok(())
     }
 
-    pub async fn read(&self, id: &str) -> std::io::Result<File> {
-        File::open(self.path(id)).await
+    pub async fn read(&self, name: &str) -> std::io::Result<File> {
+        File::open(self.path(name)).await
     }
 
-    pub async fn remove(&self, id: &str) {
-        if let Err(error) = fs::remove_file(self.path(id)).await {
-            tracing::warn!(%error, media = id, "a file without a row was left behind");
+    pub async fn remove(&self, name: &str) {
+        if let Err(error) = fs::remove_file(self.path(name)).await {
+            tracing::warn!(%error, media = name, "a file without a row was left behind");
         }
     }
+
+    /// A small picture that was made before, with its length. `None`: it was not.
+    pub async fn thumbnail(&self, name: &str, size: &str) -> std::io::Result<Option<(File, u64)>> {
+        match File::open(self.thumbnail_path(name, size)).await {
+            Ok(file) => {
+                let length = file.metadata().await?.len();
+                Ok(Some((file, length)))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps a small picture. It can be made again: nothing waits for the disk.
+    pub async fn keep_thumbnail(&self, name: &str, size: &str, bytes: &[u8]) -> std::io::Result<()> {
+        let incoming = Incoming(self.0.join(INCOMING).join(random::name(24)));
+        fs::write(&incoming.0, bytes).await?;
+        let path = self.thumbnail_path(name, size);
+        fs::create_dir_all(path.parent().unwrap_or(&self.0)).await?;
+        fs::rename(&incoming.0, &path).await
+    }
+}
+
+/// Two levels of 2,704 folders at most: a name's first letters are random.
+fn nested(base: &Path, name: &str) -> PathBuf {
+    base.join(&name[..2]).join(&name[2..4]).join(name)
 }
 
 /// Removes what killed processes left. Other nodes may be uploading: what is young is theirs.

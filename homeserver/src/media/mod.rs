@@ -1,25 +1,31 @@
-//! Media: uploads into files, and downloads out of them, streamed.
+//! Media: uploads into files, downloads out of them, and small pictures of them.
 //!
 //! A file gets its name when it is whole and on disk, and its row after that: whoever finds the row finds the file.
 //!
-//! **Invariant:** nothing is ever whole in memory, and a broken upload leaves nothing behind.
+//! **Invariant:** nothing but a picture that is made smaller is ever whole in memory, and a broken upload leaves nothing
+//! behind.
 
+mod download;
 mod folder;
+mod marker;
+mod picture;
+mod thumbnail;
+mod upload;
 
-use std::{io::ErrorKind, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
-use bytes::Bytes;
-use futures::Stream;
-use ruma::{OwnedMxcUri, OwnedServerName, ServerName};
+use ruma::OwnedServerName;
 use sqlx::PgPool;
-use tokio::fs::File;
+use tokio::sync::watch;
 
-use self::folder::{Arrived, Folder};
-use crate::{
-    clock::now_ms,
-    storage::{self, UserNr, media},
-    users::Requester,
+pub use self::{
+    download::{Access, Download, DownloadError},
+    marker::{FolderError, FolderStanding, folder_standing},
+    picture::{Method, Wanted},
+    thumbnail::ThumbnailError,
+    upload::{Described, Reserved, UploadError},
 };
+use self::{folder::Folder, thumbnail::Studio};
 
 /// The media service. Cheap to clone.
 #[derive(Clone)]
@@ -29,115 +35,52 @@ struct Inner {
     pool: PgPool,
     folder: Folder,
     server_name: OwnedServerName,
-    max_upload_size: u64,
+    limits: Limits,
+    /// What came before is served without an access token. `None`: all is.
+    frozen_ts: Option<i64>,
+    studio: Studio,
+    /// Changes when an upload came in that somebody may wait for.
+    arrivals: watch::Sender<()>,
 }
 
-/// A medium to read.
-#[derive(Debug)]
-pub struct Download {
-    pub file: File,
-    pub size: u64,
-    pub content_type: Option<String>,
-    pub filename: Option<String>,
+/// What media is built from.
+pub struct Options {
+    pub pool: PgPool,
+    pub folder: PathBuf,
+    pub server_name: OwnedServerName,
+    pub limits: Limits,
+    /// Whether everything is served without an access token.
+    pub serve_unauthenticated: bool,
 }
 
-/// Why an upload was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum UploadError {
-    #[error("the upload is larger than the {limit} bytes that this server takes")]
-    TooLarge { limit: u64 },
-    #[error("the upload ended before it was complete")]
-    CutOff,
-    #[error("the upload stopped for too long")]
-    Stalled,
-    #[error("the server's disk is full")]
-    DiskFull,
-    #[error("the media folder can't be written: {0}")]
-    Io(std::io::Error),
-    #[error(transparent)]
-    Storage(#[from] storage::Error),
-}
-
-/// Why a medium can't be read.
-#[derive(Debug, thiserror::Error)]
-pub enum DownloadError {
-    #[error("there is no such medium")]
-    NotFound,
-    #[error("this server can't reach {0} for its media")]
-    Remote(OwnedServerName),
-    #[error("the medium's file can't be read: {0}")]
-    Io(#[from] std::io::Error),
-    #[error(transparent)]
-    Storage(#[from] storage::Error),
+/// What is taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The largest upload, in bytes.
+    pub upload: u64,
+    /// What one user's uploads may take together, in bytes.
+    pub user: Option<u64>,
 }
 
 impl Media {
-    /// The media service over the files in `folder`.
+    /// The media service. Says in the log where the folder is not the other nodes'.
     ///
     /// # Errors
-    /// If the folder can't be made.
-    pub async fn open(
-        pool: PgPool,
-        folder: PathBuf,
-        server_name: OwnedServerName,
-        max_upload_size: u64,
-    ) -> std::io::Result<Self> {
-        let folder = Folder::open(folder).await?;
-        Ok(Self(Arc::new(Inner { pool, folder, server_name, max_upload_size })))
+    /// If the folder can't be made or marked, or the database is away.
+    pub async fn open(options: Options) -> Result<Self, FolderError> {
+        let Options { pool, folder: path, server_name, limits, serve_unauthenticated } = options;
+        let folder = Folder::open(path.clone()).await?;
+        let (standing, frozen_ts) = marker::claim(&pool, &path).await?;
+        if let Some(advice) = standing.advice() {
+            tracing::error!(folder = %path.display(), "the media folder {advice}");
+        }
+        let frozen_ts = (!serve_unauthenticated).then_some(frozen_ts);
+        let (studio, arrivals) = (Studio::new(), watch::Sender::new(()));
+        Ok(Self(Arc::new(Inner { pool, folder, server_name, limits, frozen_ts, studio, arrivals })))
     }
 
     /// The largest upload, in bytes.
     pub fn max_upload_size(&self) -> u64 {
-        self.0.max_upload_size
-    }
-
-    /// Stores a medium as it streams in.
-    ///
-    /// # Errors
-    /// See [`UploadError`]; nothing is kept then.
-    pub async fn upload<E>(
-        &self,
-        requester: &Requester,
-        content_type: Option<String>,
-        filename: Option<String>,
-        body: impl Stream<Item = Result<Bytes, E>> + Send + Unpin,
-    ) -> Result<OwnedMxcUri, UploadError> {
-        let arrived = self.0.folder.receive(body, self.0.max_upload_size).await?;
-        let row = media::Row {
-            id: arrived.id.clone(),
-            content_type,
-            filename,
-            size: i64::try_from(arrived.size).unwrap_or(i64::MAX),
-        };
-        // A task of its own: a client that leaves now would end the request between the file and its row.
-        let kept = tokio::spawn(self.clone().keep(arrived, row, requester.user));
-        kept.await.map_err(|ended| UploadError::Io(std::io::Error::other(ended)))?
-    }
-
-    async fn keep(self, arrived: Arrived, row: media::Row, user: UserNr) -> Result<OwnedMxcUri, UploadError> {
-        self.0.folder.place(&arrived).await?;
-        if let Err(error) = media::put(&self.0.pool, user, &row, now_ms()).await {
-            self.0.folder.remove(&arrived.id).await;
-            return Err(error.into());
-        }
-        Ok(format!("mxc://{}/{}", self.0.server_name, arrived.id).into())
-    }
-
-    /// Opens a medium.
-    ///
-    /// # Errors
-    /// See [`DownloadError`].
-    pub async fn download(&self, server_name: &ServerName, id: &str) -> Result<Download, DownloadError> {
-        if server_name != self.0.server_name {
-            return Err(DownloadError::Remote(server_name.to_owned()));
-        }
-        let row = media::get(&self.0.pool, id).await?.ok_or(DownloadError::NotFound)?;
-        let file = match self.0.folder.read(&row.id).await {
-            // The database went away while it was told of an upload, which was taken back then.
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(DownloadError::NotFound),
-            read => read?,
-        };
-        let size = u64::try_from(row.size).unwrap_or(0);
-        Ok(Download { file, size, content_type: row.content_type, filename: row.filename })
+        self.0.limits.upload
     }
 }

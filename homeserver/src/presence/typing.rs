@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Presence, Ring};
+use super::{Presence, Ring, Stamps};
 use crate::storage::{RoomNr, UserNr};
 
 /// Nobody types longer without saying so again.
@@ -26,6 +26,7 @@ const TYPISTS: usize = 200;
 /// Who is typing, on all nodes as far as this one has heard.
 #[derive(Default)]
 pub struct Typing {
+    stamps: Stamps,
     state: Mutex<State>,
     /// Somebody began to type: there is something to expire.
     began: Notify,
@@ -33,6 +34,7 @@ pub struct Typing {
 
 #[derive(Default)]
 struct State {
+    /// The newest.
     stamp: u64,
     rooms: HashMap<RoomNr, Room>,
 }
@@ -53,16 +55,14 @@ pub(super) struct Told {
     for_ms: u64,
 }
 
-/// What a client does not know yet.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TypingChanges {
-    /// Everybody who types in a room now; the list replaces what was told before.
-    pub rooms: Vec<(RoomNr, Vec<UserNr>)>,
-    /// This node's stamp.
-    pub stamp: u64,
-}
+/// What a client does not know yet: everybody who types in a room now. The list replaces what was told before.
+pub type TypingChanges = Vec<(RoomNr, Vec<UserNr>)>;
 
 impl Typing {
+    pub(super) fn new(stamps: Stamps) -> Self {
+        Self { stamps, ..Self::default() }
+    }
+
     /// Notes that `user` types for so long. `false` where nothing changed for others.
     fn set(&self, room: RoomNr, user: UserNr, lasts: Duration, now: Instant) -> bool {
         let mut state = self.lock();
@@ -75,7 +75,7 @@ impl Typing {
             if entry.users.len() == before {
                 return false;
             }
-            entry.touch(stamp, now);
+            *stamp = entry.touch(&self.stamps, now);
             return true;
         }
         let entry = rooms.entry(room).or_insert_with(|| Room { users: Vec::new(), stamp: 0, changed: now });
@@ -87,7 +87,7 @@ impl Typing {
             return false;
         }
         entry.users.push((user, ends));
-        entry.touch(stamp, now);
+        *stamp = entry.touch(&self.stamps, now);
         true
     }
 
@@ -100,7 +100,7 @@ impl Typing {
             let before = room.users.len();
             room.users.retain(|(_, ends)| *ends > now);
             if room.users.len() < before {
-                room.touch(stamp, now);
+                *stamp = room.touch(&self.stamps, now);
                 changed.push(*nr);
             }
             !room.users.is_empty() || now.saturating_duration_since(room.changed) < AFTERGLOW
@@ -110,18 +110,14 @@ impl Typing {
 
     fn changes(&self, rooms: &[RoomNr], since: Option<u64>) -> TypingChanges {
         let state = self.lock();
-        let mut changes = TypingChanges { rooms: Vec::new(), stamp: state.stamp };
-        if state.rooms.is_empty() || since == Some(state.stamp) {
-            return changes;
+        if state.rooms.is_empty() || since.is_some_and(|since| since >= state.stamp) {
+            return Vec::new();
         }
-        for nr in rooms {
-            if let Some(room) = state.rooms.get(nr)
-                && since.is_none_or(|since| room.stamp > since)
-            {
-                changes.rooms.push((*nr, room.users.iter().map(|(user, _)| *user).collect()));
-            }
-        }
-        changes
+        let changed = |nr: &RoomNr| {
+            let room = state.rooms.get(nr).filter(|room| since.is_none_or(|since| room.stamp > since))?;
+            Some((*nr, room.users.iter().map(|(user, _)| *user).collect()))
+        };
+        rooms.iter().filter_map(changed).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -131,10 +127,11 @@ impl Typing {
 }
 
 impl Room {
-    fn touch(&mut self, stamp: &mut u64, now: Instant) {
-        *stamp += 1;
-        self.stamp = *stamp;
+    /// Returns the new stamp.
+    fn touch(&mut self, stamps: &Stamps, now: Instant) -> u64 {
+        self.stamp = stamps.next();
         self.changed = now;
+        self.stamp
     }
 }
 
@@ -144,7 +141,7 @@ impl Presence {
     pub async fn set_typing(&self, room: RoomNr, user: UserNr, lasts: Duration) {
         let told = Told { room, user, for_ms: u64::try_from(lasts.min(LONGEST).as_millis()).unwrap_or(0) };
         self.take_in(&told);
-        self.tell(Ring { node: self.0.node, typing: Some(told) }).await;
+        self.tell(Ring { typing: Some(told), ..self.ring() }).await;
     }
 
     /// Who types in `rooms`: all that this node knows, or what changed after its stamp `since`.
@@ -196,10 +193,10 @@ mod tests {
         assert!(typing.set(ROOM, Sym(2), SECOND, now));
         assert!(!typing.set(ROOM, Sym(2), SECOND * 2, now));
         let both = vec![(ROOM, vec![Sym(1), Sym(2)])];
-        assert_eq!(typing.changes(&[ROOM, RoomNr(2)], None), TypingChanges { rooms: both.clone(), stamp: 2 });
-        assert_eq!(typing.changes(&[ROOM], Some(1)).rooms, both);
-        assert_eq!(typing.changes(&[ROOM], Some(2)).rooms, []);
-        assert_eq!(typing.changes(&[RoomNr(2)], None).rooms, []);
+        assert_eq!(typing.changes(&[ROOM, RoomNr(2)], None), both);
+        assert_eq!(typing.changes(&[ROOM], Some(1)), both);
+        assert_eq!(typing.changes(&[ROOM], Some(2)), []);
+        assert_eq!(typing.changes(&[RoomNr(2)], None), []);
     }
 
     #[test]
@@ -211,7 +208,7 @@ mod tests {
         assert!(!typing.set(ROOM, Sym(2), Duration::ZERO, now));
         assert_eq!(typing.expire(now + SECOND / 2), (vec![], true));
         assert_eq!(typing.expire(now + SECOND), (vec![ROOM], true));
-        assert_eq!(typing.changes(&[ROOM], Some(3)).rooms, [(ROOM, vec![])]);
+        assert_eq!(typing.changes(&[ROOM], Some(3)), [(ROOM, vec![])]);
         assert_eq!(typing.expire(now + SECOND + AFTERGLOW), (vec![], false));
     }
 }

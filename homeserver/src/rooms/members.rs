@@ -108,6 +108,20 @@ impl Rooms {
         Ok(Arc::clone(&self.memberships(user).await?.joined))
     }
 
+    /// The same where it is in memory.
+    pub fn known_rooms(&self, user: UserNr) -> Option<Arc<[RoomNr]>> {
+        self.0.caches.members.users.get(user).map(|memberships| Arc::clone(&memberships.joined))
+    }
+
+    /// Whether there is a room that both are joined to.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn share_a_room(&self, one: UserNr, other: UserNr) -> Result<bool> {
+        let (one, other) = (self.joined_rooms(one).await?, self.joined_rooms(other).await?);
+        Ok(one.iter().any(|room| other.binary_search(room).is_ok()))
+    }
+
     /// The users that are joined to `room`, by number.
     ///
     /// # Errors

@@ -4,17 +4,36 @@ use sqlx::{FromRow, PgPool};
 
 use super::{Result, UserNr};
 
-/// An uploaded medium.
+/// A medium whose bytes are there.
 #[derive(Debug, Clone, FromRow)]
 pub struct Row {
     pub id: String,
+    /// Where the bytes lie in the folder.
+    pub file: String,
     pub content_type: Option<String>,
     pub filename: Option<String>,
     pub size: i64,
+    /// When it came to this server.
+    pub created_ts: i64,
+}
+
+/// An ID that waits for its upload.
+#[derive(Debug, Clone, Copy, FromRow)]
+pub struct Pending {
+    pub usr: UserNr,
+    pub expires_ts: i64,
+}
+
+/// The folder that all nodes share.
+#[derive(Debug, Clone, FromRow)]
+pub struct SharedFolder {
+    pub id: String,
+    /// What came before is served without an access token.
+    pub frozen_ts: i64,
 }
 
 /// Records an upload whose file is in its place.
-pub async fn put(pool: &PgPool, user: UserNr, row: &Row, now: i64) -> Result<()> {
+pub async fn put(pool: &PgPool, user: UserNr, row: &Row) -> Result<()> {
     let sql = "insert into media (id, usr, content_type, filename, size, created_ts) values ($1, $2, $3, $4, $5, $6)";
     sqlx::query(sql)
         .bind(&row.id)
@@ -22,16 +41,82 @@ pub async fn put(pool: &PgPool, user: UserNr, row: &Row, now: i64) -> Result<()>
         .bind(&row.content_type)
         .bind(&row.filename)
         .bind(row.size)
-        .bind(now)
+        .bind(row.created_ts)
         .execute(pool)
         .await?;
     Ok(())
 }
 
-/// Finds a medium.
+/// Finds a medium of this server's users.
 pub async fn get(pool: &PgPool, id: &str) -> Result<Option<Row>> {
-    Ok(sqlx::query_as("select id, content_type, filename, size from media where id = $1")
-        .bind(id)
-        .fetch_optional(pool)
-        .await?)
+    let sql =
+        "select id, coalesce(file, id) as file, content_type, filename, size, created_ts from media where id = $1";
+    Ok(sqlx::query_as(sql).bind(id).fetch_optional(pool).await?)
+}
+
+/// Finds a medium that was fetched from another server.
+pub async fn get_remote(pool: &PgPool, server: &str, id: &str) -> Result<Option<Row>> {
+    let sql =
+        "select id, file, content_type, filename, size, created_ts from remote_media where server = $1 and id = $2";
+    Ok(sqlx::query_as(sql).bind(server).bind(id).fetch_optional(pool).await?)
+}
+
+/// What a user's uploads take, in bytes.
+pub async fn usage(pool: &PgPool, user: UserNr) -> Result<i64> {
+    let sql = "select coalesce(sum(size), 0)::bigint from media where usr = $1";
+    Ok(sqlx::query_scalar(sql).bind(user).fetch_one(pool).await?)
+}
+
+/// Gives out an ID, unless the user has `most` that wait. Returns whether it did.
+pub async fn reserve(pool: &PgPool, id: &str, user: UserNr, most: i64, now: i64, expires: i64) -> Result<bool> {
+    let sql = "insert into media_pending (id, usr, expires_ts) select $1, $2, $3 \
+               where (select count(*) from media_pending where usr = $2 and expires_ts > $4) < $5";
+    let query = sqlx::query(sql).bind(id).bind(user).bind(expires).bind(now).bind(most);
+    Ok(query.execute(pool).await?.rows_affected() == 1)
+}
+
+/// When the first of the user's IDs expires that wait now.
+pub async fn next_expiry(pool: &PgPool, user: UserNr, now: i64) -> Result<Option<i64>> {
+    let sql = "select min(expires_ts) from media_pending where usr = $1 and expires_ts > $2";
+    Ok(sqlx::query_scalar(sql).bind(user).bind(now).fetch_one(pool).await?)
+}
+
+/// An ID that waits, expired ones included.
+pub async fn pending(pool: &PgPool, id: &str) -> Result<Option<Pending>> {
+    let sql = "select usr, expires_ts from media_pending where id = $1";
+    Ok(sqlx::query_as(sql).bind(id).fetch_optional(pool).await?)
+}
+
+/// Records the upload to an ID that waited for it. `false` where another upload was first.
+pub async fn fulfil(pool: &PgPool, user: UserNr, row: &Row) -> Result<bool> {
+    let sql = "with waited as (delete from media_pending where id = $1 and usr = $2 returning id) \
+               insert into media (id, usr, file, content_type, filename, size, created_ts) \
+               select id, $2, $3, $4, $5, $6, $7 from waited";
+    let query = sqlx::query(sql)
+        .bind(&row.id)
+        .bind(user)
+        .bind(&row.file)
+        .bind(&row.content_type)
+        .bind(&row.filename)
+        .bind(row.size)
+        .bind(row.created_ts);
+    Ok(query.execute(pool).await?.rows_affected() == 1)
+}
+
+/// Forgets IDs that expired before `before`.
+pub async fn forget_expired(pool: &PgPool, before: i64) -> Result<()> {
+    sqlx::query("delete from media_pending where expires_ts < $1").bind(before).execute(pool).await?;
+    Ok(())
+}
+
+/// The folder that all nodes share. `None`: none was ever used.
+pub async fn folder(pool: &PgPool) -> Result<Option<SharedFolder>> {
+    Ok(sqlx::query_as("select id, frozen_ts from media_folder").fetch_optional(pool).await?)
+}
+
+/// The folder that all nodes share; `id` becomes it where there is none yet.
+pub async fn claim_folder(pool: &PgPool, id: &str, now: i64) -> Result<SharedFolder> {
+    let insert = "insert into media_folder (id, frozen_ts) values ($1, $2) on conflict do nothing";
+    sqlx::query(insert).bind(id).bind(now).execute(pool).await?;
+    Ok(sqlx::query_as("select id, frozen_ts from media_folder").fetch_one(pool).await?)
 }

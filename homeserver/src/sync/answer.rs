@@ -55,6 +55,10 @@ pub(super) struct Answer {
     pub account_data: Vec<AccountData>,
     /// Whole events, as JSON.
     pub to_device: Vec<String>,
+    /// Whole events, as JSON.
+    pub presence: Vec<String>,
+    /// Nothing in it that a long-poll would wait for.
+    pub only_own_presence: bool,
     pub device_lists: DeviceLists,
     pub key_counts: Arc<KeyCounts>,
 }
@@ -67,6 +71,7 @@ impl Answer {
             && self.knock.is_empty()
             && self.account_data.is_empty()
             && self.to_device.is_empty()
+            && (self.presence.is_empty() || self.only_own_presence)
             && self.device_lists.is_empty()
     }
 }
@@ -178,7 +183,7 @@ fn size(answer: &Answer) -> usize {
         timeline + state + ephemeral + 400
     };
     let parts: usize = answer.join.iter().chain(&answer.leave).map(part).sum();
-    parts + answer.to_device.iter().map(String::len).sum::<usize>() + 1024
+    parts + answer.to_device.iter().chain(&answer.presence).map(String::len).sum::<usize>() + 1024
 }
 
 struct Writer<'a> {
@@ -201,6 +206,11 @@ impl Writer<'_> {
         if !answer.to_device.is_empty() {
             self.out.push_str(",\"to_device\":{\"events\":");
             self.list(&answer.to_device, |w, event| w.out.push_str(event));
+            self.out.push('}');
+        }
+        if !answer.presence.is_empty() {
+            self.out.push_str(",\"presence\":{\"events\":");
+            self.list(&answer.presence, |w, event| w.out.push_str(event));
             self.out.push('}');
         }
         if !answer.device_lists.is_empty() {

@@ -26,6 +26,7 @@ pub struct Filter {
     pub ephemeral: Section,
     pub room_account_data: Section,
     pub account_data: Section,
+    pub presence: Section,
     pub lazy_members: LazyMembers,
     /// Counts for each thread of their own.
     pub thread_counts: bool,
@@ -88,6 +89,7 @@ impl From<FilterDefinition> for Filter {
             ephemeral: filter.room.ephemeral.into(),
             room_account_data: filter.room.account_data.into(),
             account_data: filter.account_data.into(),
+            presence: filter.presence.into(),
             lazy_members,
             thread_counts,
             fields: filter.event_fields.map(|fields| fields.iter().map(|field| split_path(field)).collect()),

@@ -5,6 +5,7 @@
 //!
 //! - `scope`, `plan`: which rooms it is about, and how the reader came to be in them
 //! - `timeline`, `state`, `summary`, `ephemeral`, `typing`, `stripped`: the parts of a room
+//! - `presence`: who is online of those that the reader meets
 //! - `account_data`, `to_device`, `device_lists`, `key_counts`: what belongs to the user or the device
 //! - `filter`, `filters`: what the client asked to see, and the filters it stored
 //! - `token`: how far it has read; `touched`, `recency`, `lazy`, `ignored`: what is kept in memory so that little is asked
@@ -27,6 +28,7 @@ mod lazy;
 mod look;
 mod plan;
 mod poll;
+mod presence;
 mod read;
 mod recency;
 mod scope;

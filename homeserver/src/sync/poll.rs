@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{Filter, FilterError, Sync, Token, token::Malformed};
 use crate::{
     log::{Changes, Watch},
+    presence::State,
     storage::{self, DeviceNr, Pos, RoomNr, UserNr},
     users::Requester,
 };
@@ -20,6 +21,8 @@ pub struct Request {
     pub filter: Option<String>,
     pub full_state: bool,
     pub timeout: Duration,
+    /// What the user is while this device waits.
+    pub set_presence: State,
     pub state_after: StateAfter,
 }
 
@@ -71,6 +74,7 @@ impl Sync {
     /// # Errors
     /// See [`SyncError`].
     pub async fn sync(&self, requester: &Requester, request: Request) -> Result<String, SyncError> {
+        let _polling = self.0.presence.poll(requester, request.set_presence);
         let deadline = Instant::now() + request.timeout.min(LONGEST);
         // Boxed, so that what is only needed at the beginning takes no room while the poll waits.
         let (reader, mut since) = Box::pin(self.begin(requester, request)).await?;
@@ -113,6 +117,7 @@ impl Sync {
         // Messages to the device that found no room in the last answer.
         token.to_device < token.pos
             || self.is_typing_touched(rooms, token)
+            || self.is_presence_touched(reader, rooms, token)
             || (token.pos < self.0.log.watermark()
                 && self.0.log.changes(reader.user, rooms, token.pos) != Changes::None)
     }

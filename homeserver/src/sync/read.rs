@@ -33,6 +33,8 @@ impl Sync {
     /// # Errors
     /// The database's own.
     pub(super) async fn read(&self, reader: &Reader, since: Option<Token>) -> Result<News> {
+        // Before anything that has a stamp is looked at.
+        let stamp = self.0.presence.stamp();
         let standing = self.standing(reader.user).await?;
         let (from, until) = (since.map_or(Pos(0), |token| token.pos), standing.until);
         let ignored = self.ignored(reader.user).await?;
@@ -71,6 +73,8 @@ impl Sync {
             Some(_) => self.device_lists(reader.user, others(reader.user, &looked), &moved, from, until).await?,
             None => DeviceLists::default(),
         };
+        let met = self.met(&looked, since.is_some()).await?;
+        let presence = self.presence(reader, &standing.memberships.joined, since.as_ref(), met).await?;
         let receipts = self.wanted_receipts(reader, &looked, from, until).await?;
         let parts = self.parts(reader, looked, from, until).await?;
 
@@ -79,8 +83,8 @@ impl Sync {
                 generation: self.0.log.generation(),
                 pos: until,
                 to_device: messages.until,
-                ephemeral: typing.stamp,
-                node: typing.node,
+                ephemeral: stamp,
+                node: self.0.presence.node(),
             },
             join: Vec::new(),
             leave: Vec::new(),
@@ -88,6 +92,8 @@ impl Sync {
             knock: self.outside(&knocked, &rooms, &HashSet::new()).await?,
             account_data: notes.global,
             to_device: messages.events,
+            presence: presence.events,
+            only_own_presence: !presence.of_others,
             device_lists: lists,
             key_counts: self.key_counts(reader.device, false).await?,
         };
@@ -99,6 +105,12 @@ impl Sync {
         for part in &mut answer.join {
             // Who has just joined has not read anything, and nothing there is for them to read.
             part.unread = Some(unread.remove(&part.room.nr).unwrap_or_default());
+        }
+        if let (true, true, Some(since)) =
+            (empty, presence.of_own, since.filter(|since| since.node == answer.next.node))
+        {
+            // It goes along with the next answer.
+            answer.next.ephemeral = since.ephemeral;
         }
         let body = self.write(&answer, reader).await?;
         Ok(News { body, next: answer.next, empty })
@@ -115,6 +127,23 @@ impl Sync {
         let mut members = self.changed_members(&touched, since, standing.until).await?;
         members.retain(|(member, ..)| *member != user);
         self.device_lists(user, members, &moved, since, standing.until).await
+    }
+
+    /// Whom the reader has come together with since the last sync: everybody in the rooms that they joined, and who came
+    /// into the others.
+    async fn met(&self, looked: &[Looked], incremental: bool) -> Result<Vec<UserNr>> {
+        let mut met = Vec::new();
+        if !incremental {
+            return Ok(met);
+        }
+        for l in looked.iter().filter(|l| !l.job.left) {
+            if l.job.newly {
+                met.extend(self.0.rooms.joined_members(l.room.nr).await?.iter());
+            } else {
+                met.extend(l.members.iter().map(|(user, ..)| *user));
+            }
+        }
+        Ok(met)
     }
 
     /// The joined rooms in which something happened after `since`.

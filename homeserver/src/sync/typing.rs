@@ -10,9 +10,6 @@ use crate::storage::{RoomNr, UserNr};
 pub(super) struct Typing {
     /// Everybody who types in a room now.
     pub rooms: HashMap<RoomNr, Vec<UserNr>>,
-    /// This node's stamp.
-    pub stamp: u64,
-    pub node: i64,
 }
 
 impl Sync {
@@ -23,14 +20,14 @@ impl Sync {
         let known = since.filter(|token| token.node == node).map(|token| token.ephemeral);
         let changes = presence.typing(rooms, known);
         // To a client that knows nothing, nobody typing is no news.
-        let news = changes.rooms.into_iter().filter(|(_, users)| since.is_some() || !users.is_empty());
-        Typing { rooms: news.collect(), stamp: changes.stamp, node }
+        let news = changes.into_iter().filter(|(_, users)| since.is_some() || !users.is_empty());
+        Typing { rooms: news.collect() }
     }
 
     /// Whether somebody began or stopped to type after the client's token.
     pub(super) fn is_typing_touched(&self, rooms: &[RoomNr], since: &Token) -> bool {
         let presence = &self.0.presence;
         let known = Some(since.ephemeral).filter(|_| since.node == presence.node());
-        !presence.typing(rooms, known).rooms.is_empty()
+        !presence.typing(rooms, known).is_empty()
     }
 }

@@ -3,7 +3,14 @@
 use std::{process::Command, time::Duration};
 
 use futures::{StreamExt as _, stream};
-use roost_tests::{node::Node, postgres::Postgres, sync::list, turn, user::at};
+use roost_tests::{
+    node::Node,
+    postgres::Postgres,
+    sync::{filter, list},
+    turn,
+    user::at,
+};
+use serde_json::json;
 
 const JOINS: usize = 10_000;
 const BUDGET: i64 = 20_000_000;
@@ -57,16 +64,20 @@ async fn a_thousand_idle_long_polls_leave_the_database_alone() {
     let room = owner.public_room("a quiet room").await;
     let users: Vec<_> = stream::iter(0..POLLS).map(|_| server.user("u")).buffer_unordered(16).collect().await;
     stream::iter(&users).for_each_concurrent(16, |user| user.join(&room)).await;
+    // Whoever waits for presence too is woken when somebody's changes.
+    let quiet = filter(&json!({ "presence": { "not_types": ["*"] } }));
+    let wait = |millis: u32| format!("timeout={millis}&filter={quiet}");
     stream::iter(&users)
         .for_each_concurrent(16, |user| async {
-            user.sync().await;
-            user.sync().await;
+            user.sync_with(&wait(0)).await;
+            user.sync_with(&wait(0)).await;
         })
         .await;
 
     let polls: Vec<_> = users
         .into_iter()
-        .map(|user| tokio::spawn(async move { (user.sync_with("timeout=120000").await, user) }))
+        .map(|user| (user, wait(120_000)))
+        .map(|(user, wait)| tokio::spawn(async move { (user.sync_with(&wait).await, user) }))
         .collect();
     // Until all of them wait. PostgreSQL's backends tell what they did before when they were idle for ten seconds.
     tokio::time::sleep(Duration::from_secs(15)).await;

@@ -6,6 +6,7 @@ mod filter;
 mod keys;
 mod media;
 mod notifications;
+mod presence;
 mod push_rules;
 mod pushers;
 mod room_keys;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Routes {
         .and(keys::routes())
         .and(media::routes())
         .and(notifications::routes())
+        .and(presence::routes())
         .and(push_rules::routes())
         .and(pushers::routes())
         .and(room_keys::routes())

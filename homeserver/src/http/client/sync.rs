@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::{
     http::{ApiError, Query, Routes},
+    presence,
     sync::{FilterError, Request, StateAfter, Sync, SyncError},
     users::Requester,
 };
@@ -32,17 +33,7 @@ struct Parameters {
     use_state_after: bool,
     #[serde(default, rename = "org.matrix.msc4222.use_state_after")]
     unstable_use_state_after: bool,
-    /// Checked, and without effect while presence is not served.
-    #[serde(rename = "set_presence")]
-    _set_presence: Option<SetPresence>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum SetPresence {
-    Online,
-    Unavailable,
-    Offline,
+    set_presence: Option<presence::State>,
 }
 
 /// `GET /_matrix/client/v3/sync`
@@ -61,6 +52,7 @@ async fn sync(
         filter: parameters.filter.filter(|filter| !filter.is_empty()),
         full_state: parameters.full_state,
         timeout: Duration::from_millis(parameters.timeout),
+        set_presence: parameters.set_presence.unwrap_or(presence::State::Online),
         state_after,
     };
     let body = sync.sync(&requester, request).await?;

@@ -63,6 +63,9 @@ const fn closed(method: &'static str, path: &'static str) -> Takes {
 
 /// `None`: the route is not in the table.
 pub fn takes(method: &str, path: &str) -> Option<Takes> {
+    // Older names of the same handlers.
+    let path =
+        &path.replace("/_matrix/media/v1/", "/_matrix/media/v3/").replace("/_matrix/media/r0/", "/_matrix/media/v3/");
     let prefixes = [
         "/_matrix/client/v3/",
         "/_matrix/client/r0/",
@@ -246,6 +249,15 @@ const STABLE_SLIDING: Fields = &[
     EXTENSIONS,
 ];
 
+const DOWNLOAD: Fields = &[may("timeout_ms", Count)];
+const THUMBNAIL: Fields = &[
+    must("width", Count),
+    must("height", Count),
+    may("method", Word(&["crop", "scale"])),
+    may("animated", Flag),
+    may("timeout_ms", Count),
+];
+
 const TABLE: &[Takes] = &[
     open("GET", "/.well-known/matrix/client"),
     open("GET", "/.well-known/matrix/server"),
@@ -278,17 +290,25 @@ const TABLE: &[Takes] = &[
     open("GET", "room_summary/{roomIdOrAlias}"),
     open("GET", "im.nheko.summary/rooms/{roomIdOrAlias}/summary"),
     open("GET", "im.nheko.summary/summary/{roomIdOrAlias}"),
-    closed("GET", "/_matrix/media/r0/config"),
     closed("GET", "/_matrix/media/v3/config"),
-    closed("POST", "/_matrix/media/r0/upload").query(&[may("filename", Text)]).body(Body::Bytes),
     closed("POST", "/_matrix/media/v3/upload").query(&[may("filename", Text)]).body(Body::Bytes),
+    closed("POST", "/_matrix/media/v3/create"),
+    closed("PUT", "/_matrix/media/v3/upload/{server_name}/{media_id}")
+        .query(&[may("filename", Text)])
+        .body(Body::Bytes),
+    closed("GET", "/_matrix/media/v3/preview_url"),
+    open("GET", "/_matrix/media/v3/download/{server_name}/{media_id}").query(DOWNLOAD),
+    open("GET", "/_matrix/media/v3/download/{server_name}/{media_id}/{filename}").query(DOWNLOAD),
+    open("GET", "/_matrix/media/v3/thumbnail/{server_name}/{media_id}").query(THUMBNAIL),
     closed("GET", "media/config"),
-    closed("GET", "media/download/{server_name}/{media_id}"),
-    closed("GET", "media/download/{server_name}/{media_id}/{filename}"),
     closed("POST", "/_matrix/client/v4/sync").may(STABLE_SLIDING),
     closed("POST", "org.matrix.simplified_msc3575/sync")
         .query(&[may("pos", Token), may("timeout", Count), may("set_presence", Word(&["online"]))])
         .may(UNSTABLE_SLIDING),
+    closed("GET", "media/download/{server_name}/{media_id}").query(DOWNLOAD),
+    closed("GET", "media/download/{server_name}/{media_id}/{filename}").query(DOWNLOAD),
+    closed("GET", "media/preview_url"),
+    closed("GET", "media/thumbnail/{server_name}/{media_id}").query(THUMBNAIL),
     closed("GET", "account/3pid"),
     closed("POST", "account/3pid/add"),
     closed("POST", "account/3pid/bind"),
@@ -331,6 +351,9 @@ const TABLE: &[Takes] = &[
     closed("POST", "login/get_token").may(&[AUTH]),
     closed("POST", "logout"),
     closed("POST", "logout/all"),
+    closed("GET", "presence/{userId}/status"),
+    closed("PUT", "presence/{userId}/status")
+        .must(&[must("presence", Word(&["online", "unavailable", "offline"])), may("status_msg", Text)]),
     closed("PUT", "profile/{userId}/{keyName}").must(&[must("displayname", Text)]),
     closed("DELETE", "profile/{userId}/{keyName}"),
     closed("GET", "notifications").query(&[may("from", Token), may("limit", Count), may("only", Word(&["highlight"]))]),

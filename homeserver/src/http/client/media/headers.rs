@@ -34,8 +34,8 @@ const INLINE: [&str; 25] = [
 const CONTENT_SECURITY_POLICY: &str = "sandbox; default-src 'none'; script-src 'none'; plugin-types application/pdf; \
     style-src 'unsafe-inline'; object-src 'self';";
 
-/// Describes a medium of `size` bytes.
-pub(super) fn describe(headers: &mut HeaderMap, content_type: Option<&str>, filename: Option<&str>, size: u64) {
+/// Describes a medium.
+pub(super) fn describe(headers: &mut HeaderMap, content_type: Option<&str>, filename: Option<&str>) {
     let content_type = content_type.unwrap_or("application/octet-stream");
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let kind = if INLINE.contains(&essence.as_str()) { "inline" } else { "attachment" };
@@ -48,7 +48,6 @@ pub(super) fn describe(headers: &mut HeaderMap, content_type: Option<&str>, file
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
-    headers.insert(header::CONTENT_LENGTH, size.into());
     let content_type = HeaderValue::from_str(content_type);
     headers.insert(header::CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")));
     if let Ok(value) = HeaderValue::from_str(&disposition(kind, filename)) {
@@ -82,11 +81,11 @@ mod tests {
     #[test]
     fn scripts_are_never_shown_inline() {
         let mut headers = HeaderMap::new();
-        describe(&mut headers, Some("text/html; charset=utf-8"), Some("a.html"), 3);
+        describe(&mut headers, Some("text/html; charset=utf-8"), Some("a.html"));
         assert_eq!(headers[header::CONTENT_DISPOSITION], "attachment; filename=a.html");
-        describe(&mut headers, Some("image/svg+xml"), None, 3);
+        describe(&mut headers, Some("image/svg+xml"), None);
         assert_eq!(headers[header::CONTENT_DISPOSITION], "attachment");
-        describe(&mut headers, Some("IMAGE/png"), None, 3);
+        describe(&mut headers, Some("IMAGE/png"), None);
         assert_eq!(headers[header::CONTENT_DISPOSITION], "inline");
     }
 

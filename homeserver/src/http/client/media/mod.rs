@@ -1,19 +1,35 @@
-//! Media: `/_matrix/client/v1/media/…` and uploads.
+//! Media: `/_matrix/client/v1/media/…`, the older `/_matrix/media/…`, and uploads.
 
 mod config;
 mod download;
 mod headers;
+mod preview;
+mod range;
+mod thumbnail;
 mod upload;
 
 use crate::http::Routes;
 
+/// Names of the older endpoints, which take no access token.
+const OLDER: [&str; 3] = ["/_matrix/media/v3", "/_matrix/media/r0", "/_matrix/media/v1"];
+
 pub(super) fn routes() -> Routes {
-    Routes::default()
-        .at("POST", "/_matrix/media/v3/upload", upload::upload)
-        .at("POST", "/_matrix/media/r0/upload", upload::upload)
+    let mut routes = Routes::default()
+        .at("POST", "/_matrix/media/v1/create", upload::create)
+        .at("PUT", "/_matrix/media/v3/upload/{server_name}/{media_id}", upload::upload_to)
         .v1("GET", "media/config", config::config)
-        .at("GET", "/_matrix/media/v3/config", config::config)
-        .at("GET", "/_matrix/media/r0/config", config::config)
+        .v1("GET", "media/preview_url", preview::preview)
         .v1("GET", "media/download/{server_name}/{media_id}", download::download)
         .v1("GET", "media/download/{server_name}/{media_id}/{filename}", download::named)
+        .v1("GET", "media/thumbnail/{server_name}/{media_id}", thumbnail::thumbnail);
+    for older in OLDER {
+        routes = routes
+            .at("POST", &format!("{older}/upload"), upload::upload)
+            .at("GET", &format!("{older}/config"), config::config)
+            .at("GET", &format!("{older}/preview_url"), preview::preview)
+            .at("GET", &format!("{older}/download/{{server_name}}/{{media_id}}"), download::open)
+            .at("GET", &format!("{older}/download/{{server_name}}/{{media_id}}/{{filename}}"), download::open_named)
+            .at("GET", &format!("{older}/thumbnail/{{server_name}}/{{media_id}}"), thumbnail::open);
+    }
+    routes
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     http::{ApiError, Json, OptionalJson, Path, Routes},
+    presence::Presence,
     rooms::{
         Rooms,
         receipts::{FULLY_READ, Receipt, ReceiptError, Thread},
@@ -35,6 +36,7 @@ fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Val
 
 async fn receipt(
     State(rooms): State<Rooms>,
+    State(presence): State<Presence>,
     requester: Requester,
     Path((room_id, kind, event_id)): Path<(OwnedRoomId, String, OwnedEventId)>,
     OptionalJson(body): OptionalJson<Body>,
@@ -57,6 +59,7 @@ async fn receipt(
     };
     let receipt = Receipt { private, thread: thread(body.thread_id.as_ref())?, event_id };
     rooms.mark_read(requester.user, &room_id, &[receipt], None).await?;
+    presence.active(&requester);
     Ok(Json(json!({})))
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::{
     http::{ApiError, Json, Path, RawObject, Routes},
+    presence::Presence,
     rooms::Rooms,
     users::Requester,
 };
@@ -24,10 +25,12 @@ pub(super) struct Sent {
 
 async fn send(
     State(rooms): State<Rooms>,
+    State(presence): State<Presence>,
     requester: Requester,
     Path((room, kind, txn_id)): Path<(OwnedRoomId, String, String)>,
     RawObject(content): RawObject,
 ) -> Result<Json<Sent>, ApiError> {
     let event_id = rooms.send(&requester, &room, &kind, &content, &txn_id).await?;
+    presence.active(&requester);
     Ok(Json(Sent { event_id }))
 }

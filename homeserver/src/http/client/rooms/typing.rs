@@ -42,6 +42,7 @@ async fn typing(
         return Err(outside());
     }
     let lasts = if body.typing { Duration::from_millis(body.timeout.unwrap_or(30_000)) } else { Duration::ZERO };
+    presence.active(&requester);
     presence.set_typing(room.nr, requester.user, lasts).await;
     Ok(Json(json!({})))
 }
