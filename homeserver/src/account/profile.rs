@@ -18,7 +18,7 @@ pub enum SetProfileError {
 }
 
 impl Account {
-    /// Sets a field, or removes it with `None`; returns when the user's rooms show it.
+    /// Sets a field, or removes it with `None`; with `propagate` returns when the user's rooms show it.
     ///
     /// # Errors
     /// See [`SetProfileError`].
@@ -27,8 +27,10 @@ impl Account {
         requester: &Requester,
         field: &Field,
         value: Option<&RawValue>,
+        propagate: bool,
     ) -> Result<(), SetProfileError> {
-        if self.0.users.set_profile(requester.user, field, value).await? && field.is_shown_in_rooms() {
+        let changed = self.0.users.set_profile(requester.user, field, value).await?;
+        if changed && propagate && field.is_shown_in_rooms() {
             self.0.rooms.republish_profile(&Author::from(requester)).await?;
         }
         Ok(())

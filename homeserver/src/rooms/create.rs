@@ -106,6 +106,7 @@ impl Rooms {
         let names: Vec<&str> =
             [author.id.as_str()].into_iter().chain(wish.invite.iter().map(|user| user.as_str())).collect();
         let numbers = self.0.interner.numbers(&names).await?;
+        self.check_invites(&author.id, numbers.get(1..).unwrap_or_default()).await?;
         let mut introductions = self.introductions(&numbers).await?;
         let mut member = |user: UserNr, membership: &str| {
             let mut content = introductions.remove(&user).unwrap_or_default();

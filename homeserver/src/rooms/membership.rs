@@ -107,6 +107,7 @@ impl Rooms {
         self.local_user(user)?;
         let room = self.find(room).await?.ok_or(WriteError::UnknownRoom)?;
         let target = self.0.interner.number(user.as_str()).await?;
+        self.check_invites(&author.id, &[target]).await?;
         let content = self.introduce(target, Membership::Invite, reason).await?;
         self.append_one(&room, author, Draft::member(user, content)).await?;
         Ok(())

@@ -9,6 +9,7 @@
 //! - `relations`: edits, threads and other children of events
 //! - `card`: rooms from outside; `directory`, `summary` and `hierarchy` show them
 //! - `search`: events by their words; `timestamp`: by their time; `report`: what users complain of
+//! - `invite_permission`: whom users let invite them
 //! - `append`: the one operation that writes events, on `draft`s; `send`, `membership`, `create`, `upgrade`, `aliases` use it
 //! - `pdus`: parsed state events; `once`: a transaction ID is good for one event
 //! - `followed`: the cache of what the log changes
@@ -29,6 +30,7 @@ mod followed;
 mod frames;
 mod heads;
 pub mod hierarchy;
+mod invite_permission;
 mod members;
 mod membership;
 pub mod messages;
@@ -62,6 +64,7 @@ pub use create::{CreateError, InitialState, NewRoom};
 pub use draft::{Author, Draft};
 pub use find::Room;
 pub use heads::{Extremity, Head};
+pub use invite_permission::{INVITE_PERMISSION, InviteRules, Permission};
 pub use members::Memberships;
 pub use page_token::{NotAToken, PageToken};
 pub use preset::Preset;

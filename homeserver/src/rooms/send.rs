@@ -96,6 +96,8 @@ impl Rooms {
             && let Ok(user) = UserId::parse(state_key)
         {
             self.local_user(&user)?;
+            let target = self.0.interner.find(user.as_str()).await?;
+            self.check_invites(&author.id, target.as_slice()).await?;
         }
         if kind == "m.room.canonical_alias" && state_key.is_empty() {
             self.check_canonical_alias(&room, &draft.content).await?;

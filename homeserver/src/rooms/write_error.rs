@@ -22,6 +22,12 @@ pub enum WriteError {
     /// A membership that the change does not apply to.
     #[error("{0}")]
     Membership(&'static str),
+    /// An invite that the invited user does not want.
+    #[error("this user takes no invites from you")]
+    InviteBlocked {
+        /// By a list, whose error has a name of its own.
+        by_list: bool,
+    },
     /// A restricted room of whose conditions the user fulfils none.
     #[error("this room is open to the members of certain other rooms, and you are in none of them")]
     NotAdmitted,

@@ -9,3 +9,9 @@ pub async fn get(pool: &PgPool, user: UserNr, room: RoomNr, kind: &str) -> Resul
     let sql = "select json from account_data where usr = $1 and room = $2 and type = $3";
     Ok(sqlx::query_scalar(sql).bind(user).bind(room).bind(kind).fetch_optional(pool).await?)
 }
+
+/// Some pieces of many users, outside rooms: user, type, content.
+pub async fn of_users(pool: &PgPool, users: &[UserNr], kinds: &[&str]) -> Result<Vec<(UserNr, String, String)>> {
+    let sql = "select usr, type, json from account_data where usr = any($1) and room = 0 and type = any($2)";
+    Ok(sqlx::query_as(sql).bind(users).bind(kinds).fetch_all(pool).await?)
+}

@@ -1,4 +1,5 @@
-//! Whom a user ignores: their messages are left out of timelines; state events are not.
+//! Whom a user ignores: their messages are left out of timelines; state events are not. And whose invites they want to
+//! see.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -9,7 +10,10 @@ use moka::sync::Cache;
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::Sync;
-use crate::storage::{self, Pos, Result, RoomNr, UserNr};
+use crate::{
+    rooms::{INVITE_PERMISSION, InviteRules, Permission},
+    storage::{self, EventNr, Membership, Pos, Result, UserNr, member::OfUser},
+};
 
 /// Lists in memory, each as of a position.
 pub(super) struct Ignored(Cache<UserNr, List>);
@@ -19,7 +23,10 @@ struct List {
     /// All account data up to here was known when it was read.
     as_of: Pos,
     users: Arc<HashSet<UserNr>>,
+    invites: Arc<InviteRules>,
 }
+
+const IGNORED_USERS: &str = "m.ignored_user_list";
 
 /// The content of `m.ignored_user_list`.
 #[derive(Deserialize)]
@@ -40,19 +47,50 @@ impl Sync {
     /// # Errors
     /// The database's own.
     pub async fn ignored(&self, user: UserNr) -> Result<Arc<HashSet<UserNr>>> {
+        Ok(self.shunned(user).await?.users)
+    }
+
+    /// `invited` without the invites of those whom `user` does not let invite them.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub(super) async fn permitted(&self, user: UserNr, mut invited: Vec<OfUser>) -> Result<Vec<OfUser>> {
+        let rules = if invited.is_empty() { return Ok(invited) } else { self.shunned(user).await?.invites };
+        if rules.are_empty() {
+            return Ok(invited);
+        }
+        let numbers: Vec<EventNr> = invited.iter().map(|own| own.nr).collect();
+        let events = self.0.rooms.events(&numbers).await?;
+        let senders: Vec<UserNr> = events.iter().map(|event| event.sender).collect();
+        let names = self.0.rooms.interner().texts(&senders).await?;
+        let unwanted = |sender: &UserNr| {
+            let name = names.get(sender).and_then(|name| <&ruma::UserId>::try_from(&**name).ok());
+            name.is_some_and(|name| rules.judge(name) != Permission::Allowed)
+        };
+        let unwanted: HashSet<EventNr> =
+            events.iter().filter(|event| unwanted(&event.sender)).map(|event| event.nr).collect();
+        invited.retain(|own| own.membership != Membership::Invite || !unwanted.contains(&own.nr));
+        Ok(invited)
+    }
+
+    async fn shunned(&self, user: UserNr) -> Result<List> {
         let inner = &self.0;
         let as_of = inner.log.watermark();
         if let Some(list) = inner.ignored.0.get(&user)
             && !inner.caches.touched.account_data(user, list.as_of)
         {
-            return Ok(list.users);
+            return Ok(list);
         }
-        let json = storage::sync::account_data_of(&inner.pool, user, RoomNr(0), "m.ignored_user_list").await?;
-        let users = json.as_deref().map(names).unwrap_or_default();
+        let kinds = [&[IGNORED_USERS][..], &INVITE_PERMISSION].concat();
+        let pieces = storage::account_data::of_users(&inner.pool, &[user], &kinds).await?;
+        let invites = InviteRules::read(pieces.iter().map(|(_, kind, json)| (kind.as_str(), json.as_str())));
+        let json = pieces.iter().find(|(_, kind, _)| kind == IGNORED_USERS).map(|(.., json)| json.as_str());
+        let users = json.map(names).unwrap_or_default();
         let names: Vec<&str> = users.iter().map(|name| &**name).collect();
         let users = Arc::new(inner.rooms.interner().numbers(&names).await?.into_iter().collect::<HashSet<_>>());
-        inner.ignored.0.insert(user, List { as_of, users: Arc::clone(&users) });
-        Ok(users)
+        let list = List { as_of, users, invites: Arc::new(invites) };
+        inner.ignored.0.insert(user, list.clone());
+        Ok(list)
     }
 }
 

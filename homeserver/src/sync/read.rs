@@ -88,7 +88,7 @@ impl Sync {
             },
             join: Vec::new(),
             leave: Vec::new(),
-            invite: self.outside(&invited, &rooms, &ignored).await?,
+            invite: self.outside(&self.permitted(reader.user, invited).await?, &rooms, &ignored).await?,
             knock: self.outside(&knocked, &rooms, &HashSet::new()).await?,
             account_data: notes.global,
             to_device: messages.events,

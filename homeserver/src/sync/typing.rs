@@ -10,6 +10,9 @@ use crate::storage::{RoomNr, UserNr};
 pub(super) struct Typing {
     /// Everybody who types in a room now.
     pub rooms: HashMap<RoomNr, Vec<UserNr>>,
+    /// This node's stamp.
+    pub stamp: u64,
+    pub node: i64,
 }
 
 impl Sync {
@@ -18,10 +21,12 @@ impl Sync {
         let presence = &self.0.presence;
         let node = presence.node();
         let known = since.filter(|token| token.node == node).map(|token| token.ephemeral);
+        // Before it is looked.
+        let stamp = presence.stamp();
         let changes = presence.typing(rooms, known);
         // To a client that knows nothing, nobody typing is no news.
         let news = changes.into_iter().filter(|(_, users)| since.is_some() || !users.is_empty());
-        Typing { rooms: news.collect() }
+        Typing { rooms: news.collect(), stamp, node }
     }
 
     /// Whether somebody began or stopped to type after the client's token.

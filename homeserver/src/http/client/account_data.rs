@@ -11,14 +11,21 @@ use crate::{
     users::{AccountData, AccountDataError, GLOBAL, PUSH_RULES, PushRules, Requester},
 };
 
+/// What was removed is kept as this, so that a sync tells of it.
+const REMOVED: &str = "{}";
+
 pub(super) fn routes() -> Routes {
     const GENERAL: &str = "user/{userId}/account_data/{type}";
     const OF_ROOM: &str = "user/{userId}/rooms/{roomId}/account_data/{type}";
-    Routes::default().v3("GET", GENERAL, get).v3("PUT", GENERAL, put).v3("GET", OF_ROOM, get_of_room).v3(
-        "PUT",
-        OF_ROOM,
-        put_of_room,
-    )
+    // Removing it (MSC3391) has no stable name yet.
+    let unstable = |path: &str| format!("/_matrix/client/unstable/org.matrix.msc3391/{path}");
+    Routes::default()
+        .v3("GET", GENERAL, get)
+        .v3("PUT", GENERAL, put)
+        .at("DELETE", &unstable(GENERAL), delete)
+        .v3("GET", OF_ROOM, get_of_room)
+        .v3("PUT", OF_ROOM, put_of_room)
+        .at("DELETE", &unstable(OF_ROOM), delete_of_room)
 }
 
 async fn get(
@@ -46,6 +53,15 @@ async fn put(
     write(&account_data, &requester, GLOBAL, &kind, content).await
 }
 
+async fn delete(
+    State(account_data): State<AccountData>,
+    requester: Requester,
+    Path((user_id, kind)): Path<(OwnedUserId, String)>,
+) -> Result<Json<Value>, ApiError> {
+    own(&requester, &user_id)?;
+    write(&account_data, &requester, GLOBAL, &kind, RawObject(REMOVED.into())).await
+}
+
 async fn get_of_room(
     State(account_data): State<AccountData>,
     State(rooms): State<Rooms>,
@@ -69,6 +85,17 @@ async fn put_of_room(
     write(&account_data, &requester, room, &kind, content).await
 }
 
+async fn delete_of_room(
+    State(account_data): State<AccountData>,
+    State(rooms): State<Rooms>,
+    requester: Requester,
+    Path((user_id, room_id, kind)): Path<(OwnedUserId, OwnedRoomId, String)>,
+) -> Result<Json<Value>, ApiError> {
+    own(&requester, &user_id)?;
+    let room = room_nr(&rooms, &room_id).await?;
+    write(&account_data, &requester, room, &kind, RawObject(REMOVED.into())).await
+}
+
 /// Refuses other people's data.
 pub(super) fn own(requester: &Requester, user_id: &UserId) -> Result<(), ApiError> {
     if *user_id == *requester.user_id {
@@ -90,7 +117,9 @@ async fn read(
     kind: &str,
 ) -> Result<Json<Box<RawValue>>, ApiError> {
     let json = account_data.get(requester.user, room, kind).await?;
-    let json = json.ok_or_else(|| ApiError::not_found("There is no account data of this type."))?;
+    let json = json
+        .filter(|json| json != REMOVED)
+        .ok_or_else(|| ApiError::not_found("There is no account data of this type."))?;
     RawValue::from_string(json).map(Json).map_err(ApiError::internal)
 }
 
@@ -105,8 +134,14 @@ async fn write(
         let message = format!("`{kind}` is kept by the server and has requests of its own.");
         return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "M_BAD_JSON", message));
     }
-    account_data.put(requester.user, room, kind, content.0).await?;
+    let content = if is_empty(&content.0) { REMOVED.into() } else { content.0 };
+    account_data.put(requester.user, room, kind, content).await?;
     Ok(Json(json!({})))
+}
+
+fn is_empty(object: &str) -> bool {
+    let inner = object.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    inner.is_some_and(|inner| inner.trim().is_empty())
 }
 
 impl From<AccountDataError> for ApiError {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::{
     http::{ApiError, OptionalJson, Query, Routes},
+    presence::{self, Presence},
     sync::{
         Sync,
         sliding::{
@@ -45,9 +46,7 @@ struct UnstableQuery {
     /// Milliseconds.
     #[serde(default)]
     timeout: u64,
-    /// Checked, and without effect while presence is not served.
-    #[serde(rename = "set_presence")]
-    _set_presence: Option<Presence>,
+    set_presence: Option<presence::State>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,8 +91,7 @@ struct StableBody {
     /// Milliseconds.
     #[serde(default)]
     timeout: u64,
-    #[serde(rename = "set_presence")]
-    _set_presence: Option<Presence>,
+    set_presence: Option<presence::State>,
     #[serde(default)]
     lists: BTreeMap<String, StableList>,
     #[serde(default)]
@@ -180,21 +178,15 @@ struct AskedExtension {
     rooms: Option<Vec<String>>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Presence {
-    Online,
-    Unavailable,
-    Offline,
-}
-
 /// `POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync`
 async fn unstable(
     State(sync): State<Sync>,
+    State(presence): State<Presence>,
     requester: Requester,
     Query(query): Query<UnstableQuery>,
     OptionalJson(body): OptionalJson<UnstableBody>,
 ) -> Result<Response, ApiError> {
+    let _polling = presence.poll(&requester, query.set_presence.unwrap_or(presence::State::Online));
     let mut request = request(Dialect::Unstable, body.conn_id, query.pos, query.timeout, body.extensions);
     request.txn_id = body.txn_id;
     for (name, list) in body.lists {
@@ -209,9 +201,11 @@ async fn unstable(
 /// `POST /_matrix/client/v4/sync`
 async fn stable(
     State(sync): State<Sync>,
+    State(presence): State<Presence>,
     requester: Requester,
     OptionalJson(body): OptionalJson<StableBody>,
 ) -> Result<Response, ApiError> {
+    let _polling = presence.poll(&requester, body.set_presence.unwrap_or(presence::State::Online));
     let mut request = request(Dialect::Stable, body.conn_id, body.pos, body.timeout, body.extensions);
     for (name, list) in body.lists {
         let ranges = list.range.map(|asked| Ok::<_, ApiError>(vec![range(asked)?])).transpose()?;

@@ -11,8 +11,16 @@ const VERSIONS: &[&str] =
 /// Flags that clients test for beside the versions. Only what works stands here.
 const FEATURES: &[&str] = &[
     "org.matrix.e2e_cross_signing",
+    "org.matrix.msc2285.stable",
+    "org.matrix.msc3391",
+    "org.matrix.msc3771",
+    "org.matrix.msc3882",
     "org.matrix.msc3916.stable",
+    "org.matrix.msc4069",
+    "org.matrix.msc4155",
     "org.matrix.msc4222",
+    "org.matrix.msc4380",
+    "org.matrix.msc4380.stable",
     "org.matrix.simplified_msc3575",
     "uk.tcpip.msc4133",
     "uk.tcpip.msc4133.stable",

@@ -71,6 +71,7 @@ pub fn takes(method: &str, path: &str) -> Option<Takes> {
         "/_matrix/client/r0/",
         "/_matrix/client/v1/",
         "/_matrix/client/unstable/uk.tcpip.msc4133/",
+        "/_matrix/client/unstable/org.matrix.msc3391/",
         "/_matrix/client/unstable/",
     ];
     let short = prefixes.iter().find_map(|prefix| path.strip_prefix(prefix)).unwrap_or(path);
@@ -250,6 +251,7 @@ const STABLE_SLIDING: Fields = &[
 ];
 
 const DOWNLOAD: Fields = &[may("timeout_ms", Count)];
+const PROPAGATE: Fields = &[may("propagate", Flag)];
 const THUMBNAIL: Fields = &[
     must("width", Count),
     must("height", Count),
@@ -354,8 +356,6 @@ const TABLE: &[Takes] = &[
     closed("GET", "presence/{userId}/status"),
     closed("PUT", "presence/{userId}/status")
         .must(&[must("presence", Word(&["online", "unavailable", "offline"])), may("status_msg", Text)]),
-    closed("PUT", "profile/{userId}/{keyName}").must(&[must("displayname", Text)]),
-    closed("DELETE", "profile/{userId}/{keyName}"),
     closed("GET", "notifications").query(&[may("from", Token), may("limit", Count), may("only", Word(&["highlight"]))]),
     closed("POST", "publicRooms").query(&[may("server", Text)]).may(&[
         may("limit", Count),
@@ -366,6 +366,8 @@ const TABLE: &[Takes] = &[
     ]),
     closed("GET", "mutual_rooms").query(MUTUAL),
     closed("GET", "uk.half-shot.msc2666/user/mutual_rooms").query(MUTUAL),
+    closed("PUT", "profile/{userId}/{keyName}").query(PROPAGATE).must(&[must("displayname", Text)]),
+    closed("DELETE", "profile/{userId}/{keyName}").query(PROPAGATE),
     closed("GET", "pushers"),
     closed("POST", "pushers/set").must(&[
         must("app_id", Text),
@@ -462,6 +464,8 @@ const TABLE: &[Takes] = &[
     closed("GET", "thirdparty/protocols"),
     closed("GET", "user/{userId}/account_data/{type}"),
     closed("PUT", "user/{userId}/account_data/{type}").body(Body::Content),
+    closed("DELETE", "user/{userId}/account_data/{type}"),
+    closed("DELETE", "user/{userId}/rooms/{roomId}/account_data/{type}"),
     closed("POST", "user/{userId}/openid/request_token").may(&[]),
     closed("GET", "user/{userId}/rooms/{roomId}/account_data/{type}"),
     closed("PUT", "user/{userId}/rooms/{roomId}/account_data/{type}").body(Body::Content),

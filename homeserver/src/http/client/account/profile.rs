@@ -8,11 +8,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use ruma::{OwnedUserId, UserId};
+use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     account::Account,
-    http::{ApiError, Json, Path, RawObject, Routes},
+    http::{ApiError, Json, Path, Query, RawObject, Routes},
     users::{Field, Profile, Requester, Users},
 };
 
@@ -28,6 +29,17 @@ pub(super) fn routes() -> Routes {
         .at("GET", UNSTABLE, get_field)
         .at("PUT", UNSTABLE, put)
         .at("DELETE", UNSTABLE, delete)
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    /// Whether the user's rooms are to show it (MSC4069).
+    #[serde(default = "yes", alias = "org.matrix.msc4069.propagate")]
+    propagate: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Needs no access token.
@@ -51,6 +63,7 @@ async fn put(
     State(account): State<Account>,
     requester: Requester,
     Path((user, key)): Path<(OwnedUserId, String)>,
+    Query(shown): Query<Shown>,
     body: RawObject,
 ) -> Result<Json<Value>, ApiError> {
     own(&requester, &user)?;
@@ -59,7 +72,7 @@ async fn put(
     let value = fields
         .get(field.as_str())
         .ok_or_else(|| ApiError::missing_param(format!("The body must have the key `{}`.", field.as_str())))?;
-    account.set_profile(&requester, &field, Some(value)).await?;
+    account.set_profile(&requester, &field, Some(value), shown.propagate).await?;
     Ok(Json(json!({})))
 }
 
@@ -67,9 +80,10 @@ async fn delete(
     State(account): State<Account>,
     requester: Requester,
     Path((user, key)): Path<(OwnedUserId, String)>,
+    Query(shown): Query<Shown>,
 ) -> Result<Json<Value>, ApiError> {
     own(&requester, &user)?;
-    account.set_profile(&requester, &Field::parse(key)?, None).await?;
+    account.set_profile(&requester, &Field::parse(key)?, None, shown.propagate).await?;
     Ok(Json(json!({})))
 }
 

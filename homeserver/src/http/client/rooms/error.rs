@@ -34,6 +34,10 @@ impl From<WriteError> for ApiError {
             | WriteError::Membership(_)
             | WriteError::NotAdmitted
             | WriteError::NotRedactable => Self::forbidden(sentence(&error)),
+            WriteError::InviteBlocked { by_list } => {
+                let code = if by_list { "ORG.MATRIX.MSC4155.M_INVITE_BLOCKED" } else { "M_INVITE_BLOCKED" };
+                Self::new(StatusCode::FORBIDDEN, code, sentence(&error))
+            }
             WriteError::UnreachableRoom | WriteError::UnknownEvent => Self::not_found(sentence(&error)),
             WriteError::RemoteUser(_) | WriteError::BadThread => bad_request("M_UNKNOWN", &error),
             WriteError::DuplicateAnnotation => bad_request("M_DUPLICATE_ANNOTATION", &error),

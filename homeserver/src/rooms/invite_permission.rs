@@ -1,0 +1,186 @@
+//! Who may invite a user: what they say of it in their account data.
+//!
+//! Source: client-server API, "Invite permission" (all invites on or off), and MSC4155 (lists of users and servers).
+
+use ruma::UserId;
+use serde::Deserialize;
+
+use super::{Rooms, WriteError};
+use crate::storage::{self, Result, UserNr};
+
+/// The types of account data that say it.
+pub const INVITE_PERMISSION: [&str; 3] = [STABLE, UNSTABLE, LISTS];
+const STABLE: &str = "m.invite_permission_config";
+const UNSTABLE: &str = "org.matrix.msc4380.invite_permission_config";
+const LISTS: &str = "org.matrix.msc4155.invite_permission_config";
+
+/// What becomes of an invite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    Allowed,
+    /// The inviter is told nothing, and the invited user neither.
+    Ignored,
+    /// The inviter is told so.
+    Blocked {
+        /// By a list, whose error has a name of its own.
+        by_list: bool,
+    },
+}
+
+/// What one user says of invites. Nothing: all are welcome.
+#[derive(Debug, Default)]
+pub struct InviteRules {
+    blocks_all: bool,
+    lists: Option<Lists>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Lists {
+    enabled: Option<bool>,
+    allowed_users: Option<Vec<String>>,
+    ignored_users: Option<Vec<String>>,
+    blocked_users: Option<Vec<String>>,
+    allowed_servers: Option<Vec<String>>,
+    ignored_servers: Option<Vec<String>>,
+    blocked_servers: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Switch {
+    default_action: Option<String>,
+}
+
+impl InviteRules {
+    /// Reads pieces of account data, by type. What is malformed says nothing, as clients write what they like.
+    pub fn read<'a>(pieces: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut rules = Self::default();
+        for (kind, json) in pieces {
+            match kind {
+                STABLE | UNSTABLE => {
+                    let switch = serde_json::from_str::<Switch>(json).ok();
+                    rules.blocks_all |= switch.is_some_and(|it| it.default_action.as_deref() == Some("block"));
+                }
+                LISTS => {
+                    rules.lists = serde_json::from_str::<Lists>(json).ok().filter(|lists| lists.enabled != Some(false));
+                }
+                _ => {}
+            }
+        }
+        rules
+    }
+
+    /// Whether all invites are welcome.
+    pub fn are_empty(&self) -> bool {
+        !self.blocks_all && self.lists.is_none()
+    }
+
+    /// What becomes of an invite of `inviter`'s.
+    pub fn judge(&self, inviter: &UserId) -> Permission {
+        if self.blocks_all {
+            return Permission::Blocked { by_list: false };
+        }
+        let Some(lists) = &self.lists else { return Permission::Allowed };
+        let names = |list: &Option<Vec<String>>, text: &str| {
+            list.iter().flatten().any(|pattern| matches(pattern.as_bytes(), text.as_bytes()))
+        };
+        let (user, server) = (inviter.as_str(), inviter.server_name().host());
+        let blocked = Permission::Blocked { by_list: true };
+        // The first that names them decides.
+        let steps = [
+            (&lists.allowed_users, user, Permission::Allowed),
+            (&lists.ignored_users, user, Permission::Ignored),
+            (&lists.blocked_users, user, blocked),
+            (&lists.allowed_servers, server, Permission::Allowed),
+            (&lists.ignored_servers, server, Permission::Ignored),
+            (&lists.blocked_servers, server, blocked),
+        ];
+        steps.into_iter().find(|(list, text, _)| names(list, text)).map_or(Permission::Allowed, |(.., found)| found)
+    }
+}
+
+/// A glob: `*` is any run of characters, `?` one. Goes back to the last star only.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut in_text, mut star) = (0, 0, None);
+    while in_text < text.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at + 1, in_text));
+                at += 1;
+            }
+            Some(byte) if *byte == b'?' || byte.eq_ignore_ascii_case(&text[in_text]) => {
+                at += 1;
+                in_text += 1;
+            }
+            _ => {
+                let Some((behind, from)) = star else { return false };
+                star = Some((behind, from + 1));
+                (at, in_text) = (behind, from + 1);
+            }
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
+}
+
+impl Rooms {
+    /// Refuses where one of `invited` blocks invites of `inviter`'s.
+    pub(super) async fn check_invites(&self, inviter: &UserId, invited: &[UserNr]) -> Result<(), WriteError> {
+        if invited.is_empty() {
+            return Ok(());
+        }
+        let pieces = storage::account_data::of_users(&self.0.pool, invited, &INVITE_PERMISSION).await?;
+        for user in invited {
+            let own = pieces.iter().filter(|(of, ..)| of == user).map(|(_, kind, json)| (kind.as_str(), json.as_str()));
+            if let Permission::Blocked { by_list } = InviteRules::read(own).judge(inviter) {
+                return Err(WriteError::InviteBlocked { by_list });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(json: &str, inviter: &str) -> Permission {
+        InviteRules::read([(LISTS, json)]).judge(<&UserId>::try_from(inviter).unwrap())
+    }
+
+    const BLOCKED: Permission = Permission::Blocked { by_list: true };
+
+    #[test]
+    fn users_come_before_servers_and_allowing_before_the_rest() {
+        let json = r#"{"allowed_users":["@bob:hs2"],"ignored_users":["@bob:hs2","@i*:hs2"],"blocked_servers":["hs*"]}"#;
+        assert_eq!(judged(json, "@bob:hs2"), Permission::Allowed);
+        assert_eq!(judged(json, "@ida:hs2"), Permission::Ignored);
+        assert_eq!(judged(json, "@eve:hs2:8448"), BLOCKED);
+        assert_eq!(judged(json, "@eve:other"), Permission::Allowed);
+    }
+
+    #[test]
+    fn what_is_switched_off_null_or_malformed_says_nothing() {
+        for json in
+            [r#"{"blocked_users":null}"#, r#"{"enabled":false,"blocked_users":["*"]}"#, r#"{"blocked_users":5}"#]
+        {
+            assert_eq!(judged(json, "@a:b"), Permission::Allowed, "{json}");
+        }
+        let all = InviteRules::read([(STABLE, r#"{"default_action":"block"}"#)]);
+        assert_eq!(all.judge(<&UserId>::try_from("@a:b").unwrap()), Permission::Blocked { by_list: false });
+        assert!(InviteRules::read([(STABLE, "{}")]).are_empty());
+    }
+
+    #[test]
+    fn globs() {
+        for (pattern, text, expected) in [
+            ("@user-?*", "@user-1:hs", true),
+            ("@user-?*", "@user-", false),
+            ("*", "", true),
+            ("hs?", "hs", false),
+            ("*a*b", "xaxbxb", true),
+            ("a", "ab", false),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+        }
+    }
+}
