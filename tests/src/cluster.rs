@@ -1,10 +1,10 @@
 //! Several nodes on one PostgreSQL and one NATS.
 //!
-//! **Invariant:** the nodes differ in address and folder only.
+//! **Invariant:** the nodes differ in address and data folder only; media lie in one folder.
 
 use std::time::Duration;
 
-use crate::{http::Server, nats::Nats, node::Node, postgres::Postgres};
+use crate::{http::Server, nats::Nats, node::Node, postgres::Postgres, scratch};
 
 /// Fields are dropped in this order: nodes first, what they stand on after them.
 #[derive(Debug)]
@@ -24,8 +24,9 @@ impl Cluster {
     pub async fn start_with(count: usize, more: &str) -> Self {
         let postgres = Postgres::start().await;
         let nats = Nats::start().await;
+        let more = format!("[media]\npath = \"{}\"\n{more}", scratch::dir("media").display());
         let nodes = (1..=count)
-            .map(|n| Node::start(&format!("node{n}"), "localhost", &postgres.url(), Some(&nats.url()), more))
+            .map(|n| Node::start(&format!("node{n}"), "localhost", &postgres.url(), Some(&nats.url()), &more))
             .collect();
         let mut cluster = Self { nodes, nats, postgres };
         for node in &mut cluster.nodes {

@@ -252,7 +252,7 @@ mod tests {
         let actions = RuleBody::actions_from_json(br#"{"actions": ["dont_notify"]}"#).unwrap();
         ruleset.set_actions(KIND, ".m.rule.tombstone", actions).unwrap();
         assert!(ruleset.get(KIND, MASTER).unwrap().enabled);
-        assert!(ruleset.get(KIND, ".m.rule.tombstone").unwrap().actions.is_empty());
+        assert!(!ruleset.get(KIND, ".m.rule.tombstone").unwrap().actions.notify());
         ruleset.delete(KIND, "b").unwrap();
         assert_eq!(own(&ruleset), ["a", "c"]);
     }

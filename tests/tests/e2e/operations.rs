@@ -62,7 +62,7 @@ async fn a_backup_brings_back_history_media_and_encryption_and_moves_to_another_
     let words = ["backup", &name, "--json"];
     let (printed, ()) = tokio::join!(cli.run(&words), noise);
     let written = printed.json();
-    assert_eq!(written["media_files"], 1, "the picture: {written}");
+    assert_eq!(written["media_files"], 2, "the picture, and by what the folder is known: {written}");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "it holds the signing key");
     cli.run(&["backup", &name]).await.refused(1, "is there already");
     cli.run(&["restore", &name]).await.refused(1, "new media folder");
@@ -193,6 +193,7 @@ async fn nodes_are_examined_made_louder_and_keep_off_a_schema_that_is_too_new() 
         "clock",
         "data folder",
         "media folder",
+        "media",
         "database",
         "schema",
         "clocks",

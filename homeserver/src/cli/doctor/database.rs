@@ -1,9 +1,14 @@
 //! The database: reached, of the right version and encoding, with a schema that this program may use, and of one clock.
 
+use std::path::Path;
+
+use sqlx::PgPool;
+
 use super::{Finding, in_time};
 use crate::{
     clock::now_ms,
     config::Config,
+    media::folder_standing,
     postgres::Tools,
     storage::{self, Database, OpenError, backup, schema, server},
 };
@@ -45,6 +50,18 @@ fn reach(config: &Config) -> String {
     }
 }
 
+/// Whether the folder for media is the one that all nodes share.
+async fn media(pool: &PgPool, folder: &Path) -> Finding {
+    let shown = folder.display();
+    match folder_standing(pool, folder).await {
+        Ok(standing) => match standing.advice() {
+            None => Finding::good("media", format!("{shown} is the one of all nodes")),
+            Some(advice) => Finding::wrong("media", format!("{shown} is not the folder of all nodes"), advice),
+        },
+        Err(error) => Finding::wrong("media", error.to_string(), format!("look at {shown}")),
+    }
+}
+
 async fn inside(config: &Config, database: &Database) -> storage::Result<Vec<Finding>> {
     let pool = &database.pool;
     let version = backup::server_version(pool).await?;
@@ -69,6 +86,10 @@ async fn inside(config: &Config, database: &Database) -> storage::Result<Vec<Fin
     {
         let found = format!("the database belongs to `{stored}`, `server_name` is `{}`", config.server_name);
         findings.push(Finding::wrong("name", found, "set `server_name` back, or use another database"));
+    }
+
+    if found.version >= known {
+        findings.push(media(pool, &config.media_path()).await);
     }
 
     let apart = backup::clock_ms(pool).await? - now_ms();
