@@ -66,6 +66,11 @@ impl Seen {
         Self { base: Pos(0), lines: vec![main], quiet, as_of, stale: false }
     }
 
+    /// Of a user who came at `pos`.
+    pub(super) fn of_newcomer(pos: Pos) -> Self {
+        Self { base: pos, ..Self::new(false, pos) }
+    }
+
     /// As a receipt leaves it, which tells up to where a timeline (or all of them) is read.
     pub(super) fn read_up_to(&self, thread: &str, pos: Pos) -> Self {
         let mut seen = Self { stale: true, ..self.clone() };
@@ -287,6 +292,15 @@ mod tests {
 
     fn count(notify: u64, highlight: u64) -> Count {
         Count { notify, highlight }
+    }
+
+    #[test]
+    fn a_newcomers_counts_begin_with_their_join() {
+        let notes = notes(vec![event(10, 2, None, true, None), event(12, 2, None, false, None)]);
+        let seen = Seen::of_newcomer(Pos(11));
+        let at = |until| notes.look(ROOM, |w| seen.advance(ME, w, false, Pos(until))).unwrap();
+        assert_eq!(at(11).unread().main, count(0, 0));
+        assert_eq!(at(12).unread().main, count(1, 0), "what was said before is not theirs");
     }
 
     #[test]

@@ -39,7 +39,7 @@ use self::{counts::Seen, notes::Notes};
 use super::followed::Followed;
 use crate::{
     log::{Apply, Notice, Slice},
-    storage::{Pos, RoomNr, UserNr},
+    storage::{Membership, Pos, RoomNr, UserNr},
 };
 
 /// What is kept in memory of all this. Follows the log.
@@ -156,6 +156,10 @@ impl Apply for UnreadCaches {
                     }
                     if let Some(user) = event.state_key {
                         self.forget_seen(user, event.room);
+                        // Who was nothing to the room before has read nothing of it, and has no receipts: no need to ask.
+                        if event.membership == Some(Membership::Join) && event.replaces.is_none() {
+                            self.seen.insert((user, event.room), Arc::new(Seen::of_newcomer(event.pos)));
+                        }
                     }
                 }
             }
