@@ -165,6 +165,7 @@ fn check_anchor(rules: &[PushRule], anchor: &str) -> Result<(), EditError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::push::Actions;
     use serde_json::json;
 
     const KIND: RuleKind = RuleKind::Override;
