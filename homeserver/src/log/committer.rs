@@ -164,6 +164,19 @@ impl Group {
         (batch, places)
     }
 
+    /// Has the events built anew, as if the room had changed under them.
+    fn turn_back(self, refused: &mut Refused) {
+        for job in self.jobs {
+            match job {
+                Job::Room { write, answer } => {
+                    refused.add(&write);
+                    drop(answer.send(Ok(Submitted::Stale)));
+                }
+                Job::Writes { answer, .. } => drop(answer.send(Err(Error::Unavailable))),
+            }
+        }
+    }
+
     fn fail(self, error: &Error, refused: &mut Refused) {
         for job in self.jobs {
             // A receiver that is gone has stopped caring.
@@ -252,6 +265,7 @@ impl Committer {
                     groups.push(Group { jobs: second });
                     groups.push(Group { jobs: first });
                 }
+                Err(storage::Error::Refused(error)) if is_twin(&error) => group.turn_back(&mut self.refused),
                 Err(storage::Error::Refused(error)) => {
                     tracing::error!(%error, "the database refused a write");
                     group.fail(&Error::Refused(error.to_string().into()), &mut self.refused);
@@ -330,6 +344,12 @@ impl Committer {
             }
         }
     }
+}
+
+/// Whether an event is another's twin: of one sender, saying the same on the same place within one millisecond. Built anew
+/// it stands elsewhere, or comes later.
+fn is_twin(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.constraint() == Some("event_id_key"))
 }
 
 fn known(write: &RoomWrite, answer: &Answer) -> Option<Arc<str>> {
