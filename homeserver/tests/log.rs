@@ -218,3 +218,22 @@ async fn many_writers_get_positions_without_gaps() {
                          where before is not null and pos <= before";
     assert_eq!(bench.count(out_of_order).await, 0, "a chain's order of history is its order of sync");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_twin_is_stored_is_to_be_built_anew() {
+    let bench = Bench::new().await;
+    let log = bench.node().await;
+    let (room, tail, frame) = bench.room(&log).await;
+    let mut numbers = log.numbers(2).await.expect("numbers");
+    let (first, second) = (numbers.event().expect("event"), numbers.event().expect("event"));
+    let write = message(room, tail, frame, first);
+    let id = write.events[0].id.clone();
+    stored(submit(&log, write).await);
+
+    let mut twin = message(room, first, frame, second);
+    twin.events[0].id = id;
+    assert!(matches!(submit(&log, twin).await, Submitted::Stale));
+
+    stored(submit(&log, message(room, first, frame, second)).await);
+    assert_eq!(bench.count("select count(*) from event").await, 3);
+}
