@@ -99,9 +99,10 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         name: "database.max_connections",
-        default: Is("16"),
-        comment: "The most database connections that this node opens for requests.",
-        set: |config, value| put(&mut config.database.max_connections, number(value, 4, 1000)),
+        default: Absent("16"),
+        comment: "The most database connections that this node opens for requests. Not set: four a core, from 8 to 64; each\n\
+                  keeps its plans in PostgreSQL's memory, so that more than are busy at once only slow it down.",
+        set: |config, value| put(&mut config.database.max_connections, number(value, 4, 1000).map(Some)),
     },
     Key {
         name: "database.shared_buffers",

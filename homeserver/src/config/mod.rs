@@ -112,8 +112,8 @@ pub struct Federation {
 pub struct Database {
     /// Absent: the private cluster in the data folder.
     pub url: Option<Secret>,
-    /// The most connections this node opens for requests.
-    pub max_connections: u32,
+    /// The most connections this node opens for requests; absent: as many as the machine's cores can keep busy.
+    pub max_connections: Option<u32>,
     /// Memory of the private cluster for its pages, in bytes.
     pub shared_buffers: u64,
 }

@@ -168,7 +168,7 @@ mod tests {
         let config = parse(Purpose::Serve, file, &environment).unwrap();
         assert_eq!(config.server_name, "a.example");
         assert_eq!(config.http.listen.len(), 2);
-        assert_eq!(config.database.max_connections, 9);
+        assert_eq!(config.database.max_connections, Some(9));
         assert_eq!(config.registration.mode, RegistrationMode::Open);
         assert_eq!(config.registration.shared_secret.as_ref().map(|s| s.expose()), Some("12345"));
         assert_eq!(config.rooms.default_version, RoomVersion::V11);

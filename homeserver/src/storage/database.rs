@@ -1,7 +1,9 @@
 //! The database of a node or a command: the configured one, or the private cluster.
 
 use std::{
+    num::NonZero,
     path::PathBuf,
+    thread::available_parallelism,
     time::{Duration, Instant},
 };
 
@@ -204,7 +206,11 @@ impl Database {
 }
 
 fn sizes(config: &Config) -> Sizes {
-    Sizes { connections: config.database.max_connections, shared_buffers: config.database.shared_buffers }
+    let connections = config.database.max_connections.unwrap_or_else(|| {
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        u32::try_from(cores * 4).unwrap_or(u32::MAX).clamp(8, 64)
+    });
+    Sizes { connections, shared_buffers: config.database.shared_buffers }
 }
 
 fn configured(config: &Config) -> Result<Option<PgConnectOptions>, OpenError> {
