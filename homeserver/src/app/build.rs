@@ -14,7 +14,7 @@ use crate::{
     bell::Bell,
     config::Config,
     http::{Api, Health, Limits, Sampled, Site},
-    keys::{Identity, Keys},
+    keys::{self, Identity, Keys, KnownKeys},
     log::{self, Log, Writer},
     media::{self, Media},
     presence::Presence,
@@ -62,6 +62,8 @@ pub(super) async fn build(config: &Config, database: &Database, level: Level) ->
     caches.push(Arc::clone(&tokens) as _);
     caches.extend(sync_caches.followers());
     caches.push(Arc::clone(&settings) as _);
+    let known_keys = Arc::new(KnownKeys::default());
+    caches.push(Arc::clone(&known_keys) as _);
     let follow = Arc::new(push::Follow::new());
     caches.push(Arc::clone(&follow) as _);
     let log = Log::start(log::Options {
@@ -85,7 +87,14 @@ pub(super) async fn build(config: &Config, database: &Database, level: Level) ->
         registration: config.registration.clone(),
     });
     tasks.spawn(users.clone().housekeeping(shutdown.clone()));
-    let keys = Keys::new(pool.clone(), log.clone(), bell.clone(), interner.clone(), server_name.clone());
+    let keys = Keys::new(keys::Parts {
+        pool: pool.clone(),
+        log: log.clone(),
+        bell: bell.clone(),
+        interner: interner.clone(),
+        server_name: server_name.clone(),
+        known: known_keys,
+    });
     tasks.spawn(keys.clone().hear(shutdown.clone()));
     let rooms = Rooms::new(rooms::Options {
         pool: pool.clone(),

@@ -1,14 +1,14 @@
 //! `POST /keys/claim`
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId};
+use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, UserId};
 use serde_json::value::RawValue;
 
 use super::Keys;
 use crate::{
     clock::now_ms,
-    storage::{self, DeviceNr, device, one_time_key},
+    storage::{self, UserNr, one_time_key, one_time_key::WantedKey},
 };
 
 /// The algorithm wanted, by user and device.
@@ -31,36 +31,34 @@ impl Keys {
     pub async fn claim(&self, wanted: &Wanted) -> storage::Result<ClaimedKeys> {
         let mut claimed = ClaimedKeys { unreachable: self.foreign_servers(wanted.keys()), ..ClaimedKeys::default() };
         let users = self.local_numbers(wanted.keys().map(AsRef::as_ref)).await?;
-        let numbers: Vec<_> = users.iter().map(|u| u.0).collect();
-        let names: HashMap<_, _> = users.into_iter().collect();
-
-        let mut places: HashMap<DeviceNr, (OwnedUserId, OwnedDeviceId)> = HashMap::new();
-        let mut asked: Vec<(DeviceNr, &str)> = Vec::new();
-        for (user, device_id, nr) in device::of_users(&self.0.pool, &numbers).await? {
-            let Some(user_id) = names.get(&user) else { continue };
-            let Some((user_id, devices)) = wanted.get_key_value(*user_id) else { continue };
-            let Some((device_id, algorithm)) = devices.get_key_value(<&ruma::DeviceId>::from(device_id.as_str()))
-            else {
-                continue;
-            };
-            places.insert(nr, (user_id.clone(), device_id.clone()));
-            asked.push((nr, algorithm));
-        }
+        let mut asked: Vec<WantedKey<'_>> = users
+            .iter()
+            .filter_map(|(user, user_id)| Some((*user, wanted.get(*user_id)?)))
+            .flat_map(|(user, devices)| {
+                devices.iter().map(move |(device_id, algorithm)| WantedKey {
+                    user,
+                    device_id: device_id.as_str(),
+                    algorithm,
+                })
+            })
+            .collect();
         // One order for all claims: two that meet don't wait for each other crosswise.
         asked.sort_unstable();
+        let names: HashMap<UserNr, &UserId> = users.into_iter().collect();
 
         let mut found = one_time_key::claim(&self.0.pool, &asked, now_ms()).await?;
         if found.len() < asked.len() {
-            let served: std::collections::HashSet<DeviceNr> = found.iter().map(|k| k.device).collect();
-            asked.retain(|(device, _)| !served.contains(device));
+            let served: HashSet<(UserNr, &str)> = found.iter().map(|key| (key.user, &*key.device_id)).collect();
+            asked.retain(|key| !served.contains(&(key.user, key.device_id)));
             found.extend(one_time_key::claim_fallback(&self.0.pool, &asked).await?);
         }
         self.counts_changed(&found.iter().map(|key| key.device).collect::<Vec<_>>()).await;
         for key in found {
-            let Some((user_id, device_id)) = places.remove(&key.device) else { continue };
+            let Some(user_id) = names.get(&key.user) else { continue };
             let json = RawValue::from_string(key.json).map_err(|e| storage::Error::Inconsistent(e.to_string()))?;
             let name = format!("{}:{}", key.algorithm, key.key_id);
-            claimed.keys.entry(user_id).or_default().insert(device_id, BTreeMap::from([(name, json)]));
+            let devices = claimed.keys.entry((*user_id).to_owned()).or_default();
+            devices.insert(key.device_id.into(), BTreeMap::from([(name, json)]));
         }
         Ok(claimed)
     }

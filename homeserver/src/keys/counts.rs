@@ -80,23 +80,10 @@ impl Keys {
             return Ok(counts);
         }
         let forgotten = self.0.counts.forgotten.load(Ordering::Acquire);
-        let mut conn = self.0.pool.acquire().await.map_err(storage::Error::from)?;
-        let counts = Arc::new(read(&mut conn, device).await?);
+        let counts = Arc::new(KeyCounts::new(one_time_key::counts(&self.0.pool, device).await?));
         if self.0.counts.forgotten.load(Ordering::Acquire) == forgotten {
             self.0.counts.cache.insert(device, (now, Arc::clone(&counts)));
         }
         Ok(counts)
     }
-}
-
-pub(super) async fn read(conn: &mut sqlx::PgConnection, device: DeviceNr) -> storage::Result<KeyCounts> {
-    let mut counts = KeyCounts::default();
-    counts.one_time.insert("signed_curve25519".to_owned(), 0);
-    for (algorithm, count) in one_time_key::counts(conn, device).await? {
-        match count {
-            Some(count) => drop(counts.one_time.insert(algorithm, count)),
-            None => counts.unused_fallback.push(algorithm),
-        }
-    }
-    Ok(counts)
 }

@@ -9,6 +9,7 @@ mod claim;
 mod counts;
 mod cross_signing;
 mod identity;
+mod known;
 mod query;
 mod send_to_device;
 mod signatures;
@@ -21,7 +22,8 @@ pub use backup::{BackupError, BackupState, NewSession, SessionData};
 pub use claim::{ClaimedKeys, Wanted};
 pub use cross_signing::{CrossSigningError, CrossSigningUpload};
 pub use identity::{Identity, IdentityError, OldKey};
-pub use query::{KeysByUser, QueriedKeys};
+pub use known::KnownKeys;
+pub use query::Queried;
 use ruma::{OwnedServerName, UserId};
 pub use send_to_device::{Messages, SendToDeviceError};
 pub use signatures::{SignatureFailure, SignatureUpload};
@@ -45,6 +47,18 @@ struct Inner {
     interner: Interner,
     server_name: OwnedServerName,
     counts: counts::Counts,
+    known: Arc<KnownKeys>,
+}
+
+/// What the key service is made of.
+pub struct Parts {
+    pub pool: PgPool,
+    pub log: Log,
+    pub bell: Bell,
+    pub interner: Interner,
+    pub server_name: OwnedServerName,
+    /// It follows the log.
+    pub known: Arc<KnownKeys>,
 }
 
 /// Why a change of keys could not be told to others.
@@ -57,9 +71,10 @@ pub enum AnnounceError {
 }
 
 impl Keys {
-    /// The key service of `server_name`.
-    pub fn new(pool: PgPool, log: Log, bell: Bell, interner: Interner, server_name: OwnedServerName) -> Self {
-        Self(Arc::new(Inner { pool, log, bell, interner, server_name, counts: counts::Counts::new() }))
+    /// The key service of a server.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { pool, log, bell, interner, server_name, known } = parts;
+        Self(Arc::new(Inner { pool, log, bell, interner, server_name, counts: counts::Counts::new(), known }))
     }
 
     fn is_local(&self, user: &UserId) -> bool {
@@ -71,13 +86,9 @@ impl Keys {
         &self,
         users: impl Iterator<Item = &'a UserId>,
     ) -> storage::Result<Vec<(UserNr, &'a UserId)>> {
-        let mut numbers = Vec::new();
-        for user in users.filter(|u| self.is_local(u)) {
-            if let Some(nr) = self.0.interner.find(user.as_str()).await? {
-                numbers.push((nr, user));
-            }
-        }
-        Ok(numbers)
+        let local: Vec<&UserId> = users.filter(|user| self.is_local(user)).collect();
+        let numbers = self.0.interner.find_many(local.iter().map(|user| user.as_str())).await?;
+        Ok(local.into_iter().filter_map(|user| Some((*numbers.get(user.as_str())?, user))).collect())
     }
 
     /// Tells everyone who shares a room with `user` that the user's keys changed.

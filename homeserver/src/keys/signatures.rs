@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{AnnounceError, Keys, signed::Signed};
 use crate::{
-    log::Writes,
+    log::{Notice, Writes},
     storage::{UserNr, device_key, device_key::KeySignature},
     users::Requester,
 };
@@ -91,7 +91,13 @@ impl Keys {
             others.sort_unstable();
             others.dedup();
             if !others.is_empty() {
-                let writes = Writes { device_changes: others, wake_users: vec![requester.user], ..Writes::default() };
+                let writes = Writes {
+                    device_changes: others,
+                    wake_users: vec![requester.user],
+                    // What the requester signed is kept with the requester's keys.
+                    notices: vec![Notice::User(requester.user)],
+                    ..Writes::default()
+                };
                 self.0.log.write(writes).await?;
             }
         }

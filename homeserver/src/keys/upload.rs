@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{AnnounceError, Keys, counts, signed::Signed};
+use super::{AnnounceError, Keys, signed::Signed};
 use crate::{
     clock::now_ms,
-    storage::{self, device_key, one_time_key, one_time_key::NewKey},
+    storage::{
+        self, one_time_key,
+        one_time_key::{NewKey, Uploaded},
+    },
     users::Requester,
 };
 
@@ -30,6 +33,20 @@ pub struct KeyCounts {
     pub one_time: BTreeMap<String, i64>,
     /// Algorithms with a fallback key that nobody was given yet.
     pub unused_fallback: Vec<String>,
+}
+
+impl KeyCounts {
+    pub(super) fn new(by_algorithm: Vec<(String, Option<i64>)>) -> Self {
+        let mut counts = Self::default();
+        counts.one_time.insert("signed_curve25519".to_owned(), 0);
+        for (algorithm, count) in by_algorithm {
+            match count {
+                Some(count) => drop(counts.one_time.insert(algorithm, count)),
+                None => counts.unused_fallback.push(algorithm),
+            }
+        }
+        counts
+    }
 }
 
 /// Why an upload was refused.
@@ -64,25 +81,27 @@ impl Keys {
         let one_time = keys(upload.one_time_keys)?;
         let fallback = keys(upload.fallback_keys)?;
 
-        let mut changed = false;
-        let mut tx = self.0.pool.begin().await.map_err(storage::Error::from)?;
-        if !one_time.is_empty()
-            && let Some(old) = one_time_key::put(&mut tx, requester.device, &one_time, now_ms()).await?
-        {
-            let new = one_time.iter().find(|k| k.algorithm == old.algorithm && k.key_id == old.key_id);
-            let new = new.map(|k| k.json.clone()).unwrap_or_default();
-            return Err(UploadError::Exists { algorithm: old.algorithm, key_id: old.key_id, old: old.json, new });
-        }
-        if !fallback.is_empty() {
-            one_time_key::put_fallback(&mut tx, requester.device, &fallback).await?;
-        }
-        if let Some(json) = device_keys {
-            changed = device_key::put(&mut tx, requester.user, requester.device_id.as_str(), &json).await?;
-        }
-        let counts = counts::read(&mut tx, requester.device).await?;
-        tx.commit().await.map_err(storage::Error::from)?;
+        let upload = one_time_key::Upload {
+            user: requester.user,
+            device: requester.device,
+            device_id: requester.device_id.as_str(),
+            device_keys: device_keys.as_deref(),
+            one_time: &one_time,
+            fallback: &fallback,
+            now: now_ms(),
+        };
+        let counts = match one_time_key::upload(&self.0.pool, upload).await? {
+            Uploaded::Stored(counts) => KeyCounts::new(counts),
+            Uploaded::Exists(old) => {
+                let new = one_time.into_iter().find(|k| k.algorithm == old.algorithm && k.key_id == old.key_id);
+                let new = new.map(|k| k.json).unwrap_or_default();
+                return Err(UploadError::Exists { algorithm: old.algorithm, key_id: old.key_id, old: old.json, new });
+            }
+        };
         self.counts_changed(&[requester.device]).await;
-        if changed {
+        if device_keys.is_some() {
+            // Also when they are stored already: a client that sends them again was never told that they are, and
+            // perhaps nobody else was.
             self.announce(requester.user).await?;
         }
         Ok(counts)

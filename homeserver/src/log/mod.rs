@@ -210,6 +210,19 @@ impl Log {
         follow::fresh(self).await
     }
 
+    /// Returns when this node has seen all that was committed before the call, on any node: for answers that what a sync of
+    /// another node told must hold in. One small query; none where this node is the only one.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn caught_up(&self) -> storage::Result<()> {
+        if !self.is_shared() {
+            return Ok(());
+        }
+        let (newest, _) = storage::slice::newest(&self.0.pool).await?;
+        self.reach(newest).await
+    }
+
     /// Returns when this node has seen `pos`.
     ///
     /// # Errors

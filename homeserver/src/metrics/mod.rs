@@ -67,6 +67,8 @@ pub static CACHE_TOKENS: Cache = Cache::new("tokens");
 pub static CACHE_INTERN: Cache = Cache::new("intern");
 /// Events.
 pub static CACHE_EVENTS: Cache = Cache::new("events");
+/// Users' public keys.
+pub static CACHE_KEYS: Cache = Cache::new("keys");
 
 /// Bounds for times, in microseconds.
 const LATENCY_MICROS: &[u64] = &[
@@ -87,7 +89,7 @@ pub fn render() -> String {
     for gauge in [&CONNECTIONS, &COMMIT_QUEUE, &WAITERS, &WATERMARK, &BELL_UP, &POOL_SIZE, &POOL_IDLE] {
         gauge.render(&mut out);
     }
-    Cache::render_all(&[&CACHE_ROOMS, &CACHE_TOKENS, &CACHE_INTERN, &CACHE_EVENTS], &mut out);
+    Cache::render_all(&[&CACHE_ROOMS, &CACHE_TOKENS, &CACHE_INTERN, &CACHE_EVENTS, &CACHE_KEYS], &mut out);
     out.push_str("# HELP roost_build_info The running version.\n# TYPE roost_build_info gauge\n");
     out.push_str(concat!("roost_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n"));
     out

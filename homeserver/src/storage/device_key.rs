@@ -34,13 +34,6 @@ pub struct KeySignature {
     pub signature: String,
 }
 
-/// Stores a device's keys; says whether they are other ones than before.
-pub async fn put(conn: &mut PgConnection, user: UserNr, device_id: &str, json: &str) -> Result<bool> {
-    let sql = "insert into device_key as k (usr, device_id, json) values ($1, $2, $3)
-               on conflict (usr, device_id) do update set json = excluded.json where k.json <> excluded.json";
-    Ok(sqlx::query(sql).bind(user).bind(device_id).bind(json).execute(conn).await?.rows_affected() == 1)
-}
-
 /// All device keys of `users`, with the devices' names.
 pub async fn of_users(pool: &PgPool, users: &[UserNr]) -> Result<Vec<DeviceKey>> {
     let sql = "select k.usr, k.device_id, k.json, d.display_name
@@ -86,11 +79,10 @@ pub async fn put_cross_signing(pool: &PgPool, user: UserNr, keys: &[(&str, Strin
     Ok(())
 }
 
-/// The signatures over keys of `users` that `reader` may see: the users' own and the reader's.
-pub async fn signatures(pool: &PgPool, users: &[UserNr], reader: UserNr) -> Result<Vec<KeySignature>> {
-    let sql = "select usr, target, signer, key_id, signature from key_signature
-                where usr = any($1) and (signer = usr or signer = $2)";
-    Ok(sqlx::query_as(sql).bind(users).bind(reader).fetch_all(pool).await?)
+/// The signatures of `users`, over their own keys and those of others. What others made over theirs is nobody's business.
+pub async fn signatures(pool: &PgPool, users: &[UserNr]) -> Result<Vec<KeySignature>> {
+    let sql = "select usr, target, signer, key_id, signature from key_signature where signer = any($1)";
+    Ok(sqlx::query_as(sql).bind(users).fetch_all(pool).await?)
 }
 
 /// Stores signatures; a later one of the same key over the same target takes the earlier one's place.

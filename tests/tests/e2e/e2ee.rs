@@ -123,13 +123,17 @@ async fn a_query_on_any_node_sees_what_a_sync_announced() {
     let (alice, bob) = (one.user("alice").await, two.user("bob").await);
     let room = alice.public_room("a room").await;
     bob.join(&room).await;
+    // He hears of it on her node first, and asks the other, which has her older keys in memory.
+    let listeners = [&bob, &bob.on(&one)];
     bob.sync().await;
+    listeners[1].sync().await;
 
-    for round in 0..10 {
+    for round in 0..20 {
         let device = alice.new_device().await;
-        let keys = publish(&device, 0).await;
-        bob.wait_for("news of her device", |sync| changed(sync).contains(&alice.id).then_some(())).await;
-        for node in [&*one, &*two] {
+        let hears = listeners[round % 2];
+        let news = hears.wait_for("news of her device", |sync| changed(sync).contains(&alice.id).then_some(()));
+        let (keys, ()) = tokio::join!(publish(&device, 0), news);
+        for node in [&*two, &*one] {
             let answer = query(&bob.on(node), &alice).await;
             let shown = &answer["device_keys"][&alice.id][&device.device];
             assert_eq!(shown["keys"], keys.identity()["keys"], "round {round}");
@@ -402,13 +406,20 @@ async fn one_users_signature_on_another_is_hers_to_see() {
     let _ = alice.post("keys/device_signing/upload", of_alice.upload()).await.ok();
     let _ = bob.post("keys/device_signing/upload", of_bob.upload()).await.ok();
 
+    // Both nodes have his keys in memory, without her signature.
+    let signatures = |answer: &Value| answer["master_keys"][&bob.id]["signatures"][&alice.id].is_object();
+    for node in [&*one, &*two] {
+        assert!(!signatures(&query(&alice.on(node), &bob).await));
+    }
+
     let signed = of_alice.sign_user(of_bob.upload()["master_key"].clone());
     let failures = alice.post("keys/signatures/upload", json!({ &bob.id: { of_bob.master_id(): signed } })).await.ok();
     assert!(failures["failures"].as_object().is_none_or(serde_json::Map::is_empty), "{failures}");
 
-    let signatures = |answer: &Value| answer["master_keys"][&bob.id]["signatures"][&alice.id].is_object();
-    assert!(signatures(&query(&alice, &bob).await));
-    assert!(!signatures(&query(&carol, &bob).await), "who trusts whom is nobody else's business");
+    for node in [&*two, &*one] {
+        assert!(signatures(&query(&alice.on(node), &bob).await));
+        assert!(!signatures(&query(&carol.on(node), &bob).await), "who trusts whom is nobody else's business");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
-use ruma::OwnedUserId;
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use ruma::{OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     http::{ApiError, Json},
-    keys::{Keys, KeysByUser},
+    keys::{Keys, Queried},
     users::Requester,
 };
 
@@ -21,15 +24,17 @@ pub(super) struct Query {
     _timeout: Option<u64>,
 }
 
+type KeysByUser<'a> = BTreeMap<&'a UserId, &'a RawValue>;
+
 #[derive(Serialize)]
-pub(super) struct Queried {
-    device_keys: BTreeMap<OwnedUserId, BTreeMap<String, Box<RawValue>>>,
+struct Answer<'a> {
+    device_keys: BTreeMap<&'a UserId, BTreeMap<&'a str, &'a RawValue>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    master_keys: KeysByUser,
+    master_keys: KeysByUser<'a>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    self_signing_keys: KeysByUser,
+    self_signing_keys: KeysByUser<'a>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    user_signing_keys: KeysByUser,
+    user_signing_keys: KeysByUser<'a>,
     failures: Map<String, Value>,
 }
 
@@ -37,13 +42,18 @@ pub(super) async fn query(
     State(keys): State<Keys>,
     requester: Requester,
     Json(body): Json<Query>,
-) -> Result<Json<Queried>, ApiError> {
-    let found = keys.query(&requester, &body.device_keys).await?;
-    Ok(Json(Queried {
-        device_keys: found.devices,
-        master_keys: found.master,
-        self_signing_keys: found.self_signing,
-        user_signing_keys: found.user_signing,
-        failures: super::failures(found.unreachable),
-    }))
+) -> Result<Response, ApiError> {
+    let (queried, unreachable) = keys.query(&requester, body.device_keys.keys()).await?;
+    let of = |kind: fn(&Queried) -> Option<&RawValue>| {
+        queried.iter().filter_map(|user| Some((&*user.user_id, kind(user)?))).collect()
+    };
+    let devices = |user: &'_ Queried| body.device_keys.get(&user.user_id).map(Vec::as_slice).unwrap_or_default();
+    Ok(Json(Answer {
+        device_keys: queried.iter().map(|user| (&*user.user_id, user.devices(devices(user)))).collect(),
+        master_keys: of(Queried::master),
+        self_signing_keys: of(Queried::self_signing),
+        user_signing_keys: of(Queried::user_signing),
+        failures: super::failures(unreachable),
+    })
+    .into_response())
 }
