@@ -89,6 +89,16 @@ impl EventFilter {
             && !self.not_rooms.iter().any(|r| r == room_id)
     }
 
+    /// Whether it picks among a room's events.
+    pub fn is_selective(&self) -> bool {
+        self.types.is_some()
+            || self.senders.is_some()
+            || self.with_url.is_some()
+            || !self.not_types.is_empty()
+            || !self.not_senders.is_empty()
+            || self.relations != RelationFilter::default()
+    }
+
     /// What the database can leave out by itself; `None` where nothing can pass. [`EventFilter::matches`] has the last word.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ pub struct PageAsk<'a> {
 #[derive(Debug, Clone)]
 pub struct Page {
     pub start: PageToken,
-    /// Where the next page begins; `None` where nothing is left.
+    /// Where the next page begins; `None` where nothing is left, and nothing came through a filter.
     pub end: Option<PageToken>,
     pub chunk: Vec<Shown>,
     /// The memberships of the senders, if they are wanted.
@@ -99,7 +99,9 @@ impl Rooms {
         let mut walk = Walk { reading, direction: ask.direction, low, high, until, sieve, filter: ask.filter };
         let limit = ask.filter.limit.map_or(ask.limit, |limit| limit.min(ask.limit));
         let (chunk, more) = self.walk(&mut walk, limit).await?;
-        page.end = more.then(|| PageToken::Before(walk.edge()));
+        // Under a filter an empty page tells the end, as those who search so expect it.
+        let goes_on = more || ask.filter.is_selective() && !chunk.is_empty();
+        page.end = goes_on.then(|| PageToken::Before(walk.edge()));
         if ask.filter.lazy_members {
             page.members = self.senders(&chunk).await?;
         }
