@@ -12,7 +12,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use super::Sync;
 use crate::{
     rooms::{INVITE_PERMISSION, InviteRules, Permission},
-    storage::{self, EventNr, Membership, Pos, Result, UserNr, member::OfUser},
+    storage::{self, EventNr, Pos, Result, RoomNr, UserNr, member::OfUser},
 };
 
 /// Lists in memory, each as of a position.
@@ -50,27 +50,29 @@ impl Sync {
         Ok(self.shunned(user).await?.users)
     }
 
-    /// `invited` without the invites of those whom `user` does not let invite them.
+    /// Of `invited` the rooms into which somebody invites `user` whom they ignore, or do not let invite them; one query at
+    /// most.
     ///
     /// # Errors
     /// The database's own.
-    pub(super) async fn permitted(&self, user: UserNr, mut invited: Vec<OfUser>) -> Result<Vec<OfUser>> {
-        let rules = if invited.is_empty() { return Ok(invited) } else { self.shunned(user).await?.invites };
-        if rules.are_empty() {
-            return Ok(invited);
+    pub(super) async fn unwanted(&self, user: UserNr, invited: &[OfUser]) -> Result<HashSet<RoomNr>> {
+        if invited.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let List { users, invites, .. } = self.shunned(user).await?;
+        if users.is_empty() && invites.are_empty() {
+            return Ok(HashSet::new());
         }
         let numbers: Vec<EventNr> = invited.iter().map(|own| own.nr).collect();
         let events = self.0.rooms.events(&numbers).await?;
         let senders: Vec<UserNr> = events.iter().map(|event| event.sender).collect();
         let names = self.0.rooms.interner().texts(&senders).await?;
-        let unwanted = |sender: &UserNr| {
+        let is_refused = |sender: &UserNr| {
             let name = names.get(sender).and_then(|name| <&ruma::UserId>::try_from(&**name).ok());
-            name.is_some_and(|name| rules.judge(name) != Permission::Allowed)
+            name.is_some_and(|name| invites.judge(name) != Permission::Allowed)
         };
-        let unwanted: HashSet<EventNr> =
-            events.iter().filter(|event| unwanted(&event.sender)).map(|event| event.nr).collect();
-        invited.retain(|own| own.membership != Membership::Invite || !unwanted.contains(&own.nr));
-        Ok(invited)
+        let unwanted = events.iter().filter(|event| users.contains(&event.sender) || is_refused(&event.sender));
+        Ok(unwanted.map(|event| event.room).collect())
     }
 
     async fn shunned(&self, user: UserNr) -> Result<List> {

@@ -83,6 +83,7 @@ pub struct Caches {
     touched: Arc<touched::Touched>,
     recency: Arc<recency::Recency>,
     metas: Arc<sliding::Metas>,
+    spaces: Arc<sliding::Spaces>,
 }
 
 impl Caches {
@@ -95,12 +96,18 @@ impl Caches {
             touched: Arc::new(touched::Touched::new()),
             recency: Arc::new(recency::Recency::new(interner).await?),
             metas: Arc::new(sliding::Metas::new()),
+            spaces: Arc::new(sliding::Spaces::new()),
         })
     }
 
     /// Those that follow the log.
     pub fn followers(&self) -> Vec<Arc<dyn Apply>> {
-        vec![Arc::clone(&self.touched) as _, Arc::clone(&self.recency) as _, Arc::clone(&self.metas) as _]
+        vec![
+            Arc::clone(&self.touched) as _,
+            Arc::clone(&self.recency) as _,
+            Arc::clone(&self.metas) as _,
+            Arc::clone(&self.spaces) as _,
+        ]
     }
 }
 

@@ -55,8 +55,10 @@ impl Sync {
         touched.extend(notes.rooms.keys().chain(typing.rooms.keys()));
         let mut jobs = jobs(reader, &standing, &moved, touched, since.map(|token| token.pos));
         let outside = |change| moved.iter().filter(move |m| m.change == change).map(|m| m.current);
-        let (invited, knocked): (Vec<OfUser>, Vec<OfUser>) =
+        let (mut invited, knocked): (Vec<OfUser>, Vec<OfUser>) =
             (outside(Change::Invited).collect(), outside(Change::Knocked).collect());
+        let unwanted = self.unwanted(reader.user, &invited).await?;
+        invited.retain(|own| !unwanted.contains(&own.room));
 
         let numbers: Vec<RoomNr> =
             jobs.iter().map(|job| job.own.room).chain(invited.iter().chain(&knocked).map(|m| m.room)).collect();
@@ -88,8 +90,8 @@ impl Sync {
             },
             join: Vec::new(),
             leave: Vec::new(),
-            invite: self.outside(&self.permitted(reader.user, invited).await?, &rooms, &ignored).await?,
-            knock: self.outside(&knocked, &rooms, &HashSet::new()).await?,
+            invite: self.outside(&invited, &rooms).await?,
+            knock: self.outside(&knocked, &rooms).await?,
             account_data: notes.global,
             to_device: messages.events,
             presence: presence.events,

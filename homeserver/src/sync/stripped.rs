@@ -2,15 +2,12 @@
 //!
 //! Source: client-server API, "Stripped state".
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use super::Sync;
 use crate::{
     rooms::{Room, StateKey, StateMap, StoredEvent},
-    storage::{EventNr, FrameNr, Result, RoomNr, Sym, UserNr, member::OfUser},
+    storage::{EventNr, FrameNr, Result, RoomNr, Sym, member::OfUser},
 };
 
 /// A room with its stripped state.
@@ -25,7 +22,7 @@ const KINDS: [Sym; 7] =
     [Sym::CREATE, Sym::JOIN_RULES, Sym::CANONICAL_ALIAS, Sym::AVATAR, Sym::NAME, Sym::TOPIC, Sym::ENCRYPTION];
 
 impl Sync {
-    /// The rooms of `memberships`, invitations or knocks, without those that come from somebody ignored.
+    /// The rooms of `memberships`, invitations or knocks.
     ///
     /// # Errors
     /// The database's own.
@@ -33,14 +30,12 @@ impl Sync {
         &self,
         memberships: &[OfUser],
         rooms: &HashMap<RoomNr, Arc<Room>>,
-        ignored: &HashSet<UserNr>,
     ) -> Result<Vec<Outside>> {
         if memberships.is_empty() {
             return Ok(Vec::new());
         }
         let numbers: Vec<EventNr> = memberships.iter().map(|m| m.nr).collect();
-        let own: Vec<Arc<StoredEvent>> =
-            self.0.rooms.events(&numbers).await?.into_iter().filter(|e| !ignored.contains(&e.sender)).collect();
+        let own = self.0.rooms.events(&numbers).await?;
         let frames: Vec<FrameNr> = own.iter().map(|event| event.frame).collect();
         let frames = self.0.rooms.state_many(&frames).await?;
         let chosen: Vec<Vec<EventNr>> = own.iter().zip(&frames).map(|(own, frame)| choose(own, &frame.state)).collect();

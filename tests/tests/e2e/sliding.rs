@@ -320,6 +320,86 @@ async fn lists_hold_what_their_filters_take() {
     assert_eq!(rooms(&phone.wait(5_000).await), [plain.as_str()]);
     let _ = alice.delete(&alice.own(&tag), None).await.ok();
     assert_eq!(phone.look().await["lists"]["some"]["count"], 0);
+
+    // So do spaces: their lists follow what becomes a child and what is none any more.
+    let garden = alice.create_room(json!({ "creation_content": { "type": "m.space" } })).await;
+    let children = |of: &[&String]| {
+        let mut list = window(0, 99, 1, &[]);
+        list["filters"] = json!({ "spaces": of });
+        list
+    };
+    let lists =
+        json!({ "house": children(&[&space]), "garden": children(&[&garden]), "both": children(&[&space, &garden]) });
+    let phone = Phone::new(&alice, json!({ "lists": lists }));
+    let counts = |answer: &Value| ["house", "garden", "both"].map(|list| answer["lists"][list]["count"].clone());
+    assert_eq!(counts(&phone.look().await), [1, 0, 1]);
+    let _ = alice.set_state(&garden, "m.space.child", &direct, json!({ "via": ["localhost"] })).await.ok();
+    let grown = phone.wait(5_000).await;
+    assert_eq!((counts(&grown), rooms(&grown)), ([1, 1, 2].map(Value::from), vec![direct.clone()]));
+    let _ = alice.set_state(&space, "m.space.child", &plain, json!({})).await.ok();
+    assert_eq!(counts(&phone.look().await), [0, 1, 1]);
+    let stranger = json!({ "lists": { "garden": children(&[&garden]) } });
+    assert_eq!(Phone::new(&bob, stranger).look().await["lists"]["garden"]["count"], 0, "a space that one is not in");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invitations_that_are_not_wanted_are_in_no_list() {
+    let _turn = turn::shared().await;
+    let server = shared::server().await;
+    let (alice, bob, pest) = (server.user("alice").await, server.user("bob").await, server.user("pest").await);
+    let keep = async |kind: &str, content: Value| {
+        let _ = alice.put(&alice.own(&format!("account_data/{kind}")), content).await.ok();
+    };
+    let ignore = async |users: Value| keep("m.ignored_user_list", json!({ "ignored_users": users })).await;
+    let invited = async |by: &User| by.create_room(json!({ "name": "come in", "invite": [alice.id] })).await;
+    alice.public_room("oldest").await;
+    let old = alice.public_room("old").await;
+    let (welcome, unwanted) = (invited(&bob).await, invited(&pest).await);
+
+    // A list over the two newest rooms, one over all invitations, and a room that is looked into.
+    let mut invitations = window(0, 9, 1, &[]);
+    invitations["filters"] = json!({ "is_invite": true });
+    let ask = json!({ "lists": { "top": window(0, 1, 1, PHONE), "invitations": invitations },
+        "room_subscriptions": { &unwanted: { "timeline_limit": 1, "required_state": [] } } });
+    let phone = Phone::new(&alice, ask.clone());
+    let counts = |answer: &Value| ["top", "invitations"].map(|list| answer["lists"][list]["count"].clone());
+    let sorted = |rooms: &[&String]| {
+        let mut rooms: Vec<String> = rooms.iter().map(|room| (*room).clone()).collect();
+        rooms.sort();
+        rooms
+    };
+    let first = phone.look().await;
+    assert_eq!((counts(&first), rooms(&first)), ([4, 2].map(Value::from), sorted(&[&welcome, &unwanted])));
+
+    // Whom she ignores invites her no more: the room below moves up into the window.
+    ignore(json!({ &pest.id: {} })).await;
+    let without = phone.look().await;
+    assert_eq!((counts(&without), rooms(&without)), ([3, 1].map(Value::from), vec![old.clone()]));
+    let again = invited(&pest).await;
+    let quiet = phone.wait(400).await;
+    assert_eq!((counts(&quiet), rooms(&quiet)), ([3, 1].map(Value::from), vec![]));
+    let other = Phone::new(&alice, ask).look().await;
+    assert_eq!((counts(&other), rooms(&other)), ([3, 1].map(Value::from), sorted(&[&old, &welcome])));
+
+    // Nobody's invitations are wanted, apart from the pest's: those come back, as new ones do.
+    let lists = json!({ "allowed_users": [&pest.id], "ignored_servers": ["*"] });
+    keep("org.matrix.msc4155.invite_permission_config", lists).await;
+    ignore(json!({})).await;
+    let turned = phone.look().await;
+    assert_eq!((counts(&turned), rooms(&turned)), ([4, 2].map(Value::from), sorted(&[&again, &unwanted])));
+    assert!(turned["rooms"][&unwanted]["invite_state"].is_array(), "{turned}");
+    assert_eq!(turned["rooms"][&unwanted]["initial"], true);
+
+    // What she accepts by its address is a room like all others, wanted or not.
+    ignore(json!({ &pest.id: {} })).await;
+    alice.join(&unwanted).await;
+    let joined = phone.look().await;
+    assert_eq!((counts(&joined), rooms(&joined)), ([3, 0].map(Value::from), vec![unwanted.clone()]));
+    assert_eq!(joined["rooms"][&unwanted]["initial"], true);
+    // An invitation that she never saw, and that is taken back, goes unseen.
+    let _ = pest.moderate("kick", &again, &alice).await.ok();
+    let taken = phone.look().await;
+    assert_eq!((counts(&taken), rooms(&taken)), ([3, 0].map(Value::from), vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,10 +13,11 @@ use super::{
     Filters,
     connection::Sent,
     meta::Meta,
+    spaces::Children,
 };
 use crate::{
-    rooms::{Memberships, Room, state},
-    storage::{EventNr, FrameNr, Membership, Pos, Result, RoomNr, Sym, UserNr, member::OfUser},
+    rooms::{Memberships, Room},
+    storage::{EventNr, Membership, Pos, Result, RoomNr, UserNr, member::OfUser},
 };
 
 /// A room of the user's.
@@ -43,7 +44,7 @@ struct Facts {
 impl Sync {
     /// The user's rooms, the newest first: those that they are in, are invited to, knock at or were sent away from, and those
     /// that they left and `sent` knows; one that is forgotten by now, until the client that read up to `since` is told that
-    /// they left it.
+    /// they left it. Invitations that the user does not want are none of them: they are in no list and in no count.
     ///
     /// # Errors
     /// The database's own.
@@ -57,6 +58,9 @@ impl Sync {
         let memberships = &standing.memberships;
         let expelled = self.expelled(user, memberships).await?;
         let stamps = self.0.caches.recency.stamps(&self.0.pool, &memberships.joined).await?;
+        let is_invited = |own: &&OfUser| own.membership == Membership::Invite;
+        let invited: Vec<OfUser> = memberships.all.iter().filter(is_invited).copied().collect();
+        let unwanted = self.unwanted(user, &invited).await?;
         let mut entries = Vec::with_capacity(memberships.all.len());
         let is_told = |own: &OfUser| {
             let known = sent.rooms.get(&own.room).and_then(|known| known.until.or(since));
@@ -65,6 +69,7 @@ impl Sync {
         for own in memberships.all.iter().filter(|own| !own.forgotten || !is_told(own)) {
             let (order, bump) = match own.membership {
                 Membership::Join => stamps.get(&own.room).map_or((own.pos, own.pos), |s| (s.last, s.bump)),
+                Membership::Invite if unwanted.contains(&own.room) => continue,
                 Membership::Invite | Membership::Knock => (own.pos, own.pos),
                 Membership::Leave | Membership::Ban => {
                     if !expelled.contains(&own.room) && !sent.rooms.contains_key(&own.room) {
@@ -121,49 +126,29 @@ impl Sync {
         if any(|f| f.tags.is_some() || !f.not_tags.is_empty()) {
             facts.tags = self.tags(user).await?;
         }
+        let named: HashSet<&OwnedRoomId> = lists.iter().filter_map(|f| f.spaces.as_ref()).flatten().collect();
+        let spaces: Vec<&Arc<Room>> = entries
+            .iter()
+            .filter(|entry| entry.own.membership == Membership::Join && !named.is_empty())
+            .filter_map(|entry| rooms.get(&entry.own.room).filter(|room| named.contains(&room.id)))
+            .collect();
+        let children = self.children(&spaces.iter().map(|room| room.nr).collect::<Vec<_>>()).await?;
+        let children: Vec<(&OwnedRoomId, &Children)> =
+            spaces.iter().filter_map(|room| Some((&room.id, &**children.get(&room.nr)?))).collect();
         let mut sifted = Vec::with_capacity(lists.len());
         for filters in lists {
-            let children = match &filters.spaces {
-                Some(spaces) => Some(self.children(entries, rooms, spaces).await?),
-                None => None,
-            };
+            let spaces = filters.spaces.as_deref();
+            let of = |(id, children)| spaces.is_some_and(|spaces| spaces.contains(id)).then_some(children);
+            let listed: Option<Vec<&Children>> = spaces.map(|_| children.iter().copied().filter_map(of).collect());
             let takes = |(i, entry): (usize, &Entry)| {
                 let room = rooms.get(&entry.own.room)?;
-                let inside = children.as_ref().is_none_or(|children| children.contains(room.id.as_str()));
+                let is_in = |children: &&Children| children.contains(room.id.as_str());
+                let inside = listed.as_ref().is_none_or(|listed| listed.iter().any(is_in));
                 (inside && facts.fit(filters, entry, room)).then_some(i)
             };
             sifted.push(entries.iter().enumerate().filter_map(takes).collect());
         }
         Ok(sifted)
-    }
-
-    /// The IDs of the direct children of those of `spaces` that the user has joined.
-    async fn children(
-        &self,
-        entries: &[Entry],
-        rooms: &HashMap<RoomNr, Arc<Room>>,
-        spaces: &[OwnedRoomId],
-    ) -> Result<HashSet<String>> {
-        let joined = entries.iter().filter(|entry| entry.own.membership == Membership::Join);
-        let spaces: Vec<RoomNr> = joined
-            .filter_map(|entry| rooms.get(&entry.own.room))
-            .filter(|room| spaces.contains(&room.id))
-            .map(|room| room.nr)
-            .collect();
-        let heads = crate::storage::sync::frames(&self.0.pool, &spaces).await?;
-        let frames: Vec<FrameNr> = heads.iter().map(|(_, frame)| *frame).collect();
-        let Some(kind) = self.0.rooms.interner().find("m.space.child").await? else { return Ok(HashSet::new()) };
-        let mut links: Vec<(Sym, EventNr)> = Vec::new();
-        for frame in self.0.rooms.state_many(&frames).await? {
-            links.extend(state::of_kind(&frame.state, kind));
-        }
-        let numbers: Vec<EventNr> = links.iter().map(|(_, nr)| *nr).collect();
-        let events = self.0.rooms.events(&numbers).await?;
-        // A child without servers to go by is none.
-        let live = |content: Option<&str>| content.is_some_and(|via| via.starts_with('[') && via != "[]");
-        let keys: Vec<Sym> =
-            links.iter().zip(&events).filter(|(_, e)| live(e.content_value("via"))).map(|((key, _), _)| *key).collect();
-        Ok(self.0.rooms.interner().texts(&keys).await?.into_values().map(|id| (*id).to_owned()).collect())
     }
 }
 

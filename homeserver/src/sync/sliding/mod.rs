@@ -4,7 +4,7 @@
 //! (`connection`), under the number that the client's `pos` names together with the place in the log.
 //!
 //! - `request`: what clients ask, the same for both dialects; `required_state`: which state
-//! - `lists`: the user's rooms, filtered and in order; `meta`, `tags`: what filters ask of them
+//! - `lists`: the user's rooms, filtered and in order; `meta`, `spaces`, `tags`: what filters ask of them
 //! - `window`: which rooms are due, and what the client knows of them afterwards; `rooms`: their parts
 //! - `extensions`: what `/sync` has beside rooms; `answer`: the JSON
 //!
@@ -21,6 +21,7 @@ mod poll;
 mod request;
 mod required_state;
 mod rooms;
+mod spaces;
 mod tags;
 mod window;
 
@@ -30,4 +31,5 @@ pub use meta::Metas;
 pub use poll::SlidingError;
 pub use request::{Dialect, Extension, Extensions, Filters, List, RoomConfig, SlidingRequest, ToDevice};
 pub use required_state::{Key, Pattern, RequiredState};
+pub use spaces::Spaces;
 pub(super) use tags::Noted;
