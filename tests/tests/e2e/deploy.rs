@@ -5,15 +5,15 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use reqwest::{Certificate, Client};
-use roost_tests::{Quickstart, User, node::plain, port, process::Process, scratch, turn};
+use roost_tests::{Quickstart, node::plain, port, process::Process, scratch, turn};
 use serde_json::Value;
 
-/// How long a long-poll says nothing in the test. The proxies' own limits are read out of their files.
-const POLL: Duration = Duration::from_secs(3);
+use crate::waiting;
+
 /// What a client may ask for, and some more.
 const LONGEST: u64 = 120;
 
@@ -23,8 +23,10 @@ fn deployed(path: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn proxies_hold_long_polls_and_say_who_asks() {
+async fn proxies_stream_and_say_who_asks() {
     let _turn = turn::shared().await;
+    // A minute of a long-poll goes by while this test and others run.
+    waiting::begin();
     let quickstart = Quickstart::start_with(&[
         ("ROOST_REGISTRATION__MODE", "open"),
         ("ROOST_HTTP__TRUSTED_PROXIES", r#"["127.0.0.1"]"#),
@@ -33,27 +35,10 @@ async fn proxies_hold_long_polls_and_say_who_asks() {
     ])
     .await;
     let server = quickstart.server();
-    let backend = server.base().trim_start_matches("http://").to_owned();
-    let folder = scratch::dir("proxies");
-    let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    fs::write(&certificate, made.cert.pem()).unwrap();
-    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-
-    let (nginx, through_nginx) = nginx(&folder, &backend, &certificate, &key);
-    let (caddy, through_caddy) = caddy(&folder, &backend, &certificate, &key);
-    let root = Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
-    let client = Client::builder().no_proxy().tls_certs_only([root]).build().unwrap();
-    for (proxy, base) in [(&nginx, &through_nginx), (&caddy, &through_caddy)] {
-        up(&client, proxy, base).await;
-    }
+    let Proxies { client, nginx: through_nginx, caddy: through_caddy, .. } = &Proxies::start(server.base()).await;
 
     let alice = server.user("alice").await;
-    let polls = [&through_nginx, &through_caddy].map(|base| long_poll(&client, base, &alice));
-    let [by_nginx, by_caddy] = polls;
-    tokio::join!(by_nginx, by_caddy);
-
-    for base in [&through_nginx, &through_caddy] {
+    for base in [through_nginx, through_caddy] {
         let status = async |path: &str| client.get(format!("{base}{path}")).send().await.unwrap().status().as_u16();
         assert_eq!(status("/.well-known/matrix/client").await, 200, "{base}");
         assert_eq!(status("/health/ready").await, 404, "{base}: for operators, not for the world");
@@ -77,18 +62,35 @@ async fn proxies_hold_long_polls_and_say_who_asks() {
     assert_eq!(ask("198.51.100.1, 192.0.2.2").await, 200, "somebody else");
 }
 
-/// Nothing to say for a while, and then an answer.
-async fn long_poll(client: &Client, base: &str, user: &User) {
-    let sync = async |query: &str| {
-        let url = format!("{base}/_matrix/client/v3/sync?{query}");
-        let answer = client.get(url).bearer_auth(&user.token).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{base}");
-        answer.json::<Value>().await.unwrap()
-    };
-    let since = sync("timeout=0").await["next_batch"].as_str().unwrap().to_owned();
-    let begin = Instant::now();
-    sync(&format!("timeout={}&since={since}", POLL.as_millis())).await;
-    assert!(begin.elapsed() >= POLL, "{base}: {:?}", begin.elapsed());
+/// Both proxies before one server, each with its file of `deploy/`.
+pub struct Proxies {
+    _processes: [Process; 2],
+    /// Where they are reached.
+    pub nginx: String,
+    pub caddy: String,
+    /// A client that trusts their certificate.
+    pub client: Client,
+}
+
+impl Proxies {
+    /// Before the server at `base`; up when this returns.
+    pub async fn start(base: &str) -> Self {
+        let backend = base.trim_start_matches("http://");
+        let folder = scratch::dir("proxies");
+        let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(&certificate, made.cert.pem()).unwrap();
+        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let root = Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
+        let client = Client::builder().no_proxy().tls_certs_only([root]).build().unwrap();
+
+        let (nginx_process, nginx) = nginx(&folder, backend, &certificate, &key);
+        let (caddy_process, caddy) = caddy(&folder, backend, &certificate, &key);
+        for (process, base) in [(&nginx_process, &nginx), (&caddy_process, &caddy)] {
+            up(&client, process, base).await;
+        }
+        Self { _processes: [nginx_process, caddy_process], nginx, caddy, client }
+    }
 }
 
 async fn up(client: &Client, proxy: &Process, base: &str) {

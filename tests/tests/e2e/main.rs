@@ -27,3 +27,4 @@ mod sliding;
 mod spaces;
 mod storage;
 mod sync;
+mod waiting;
