@@ -3,7 +3,8 @@
 //! One rank may use the ranks below it, never one above nor one beside it (`tests/tests/house.rs` reads the imports):
 //!
 //! `cli · app → http → admin → account · inbound → sync · push · appservice · outbound · oauth · media → keys · rooms ·
-//! presence → users → log → storage · bell`; `config`, `metrics` and `postgres` are leaves that any rank may use.
+//! presence → users → log → storage · bell`; `clock`, `config`, `metrics`, `postgres`, `random` and
+//! `reach` are leaves that any rank may use.
 //!
 //! **Invariant:** nothing stands here but this table of contents.
 
@@ -26,6 +27,7 @@ pub mod postgres;
 pub mod presence;
 pub mod push;
 pub mod random;
+pub mod reach;
 pub mod rooms;
 pub mod storage;
 pub mod sync;

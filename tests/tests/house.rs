@@ -22,7 +22,7 @@ const RANKS: &[&[&str]] = &[
 ];
 
 /// Rooms that any rank may use, and that use no room.
-const LEAVES: &[&str] = &["clock", "config", "metrics", "postgres", "random"];
+const LEAVES: &[&str] = &["clock", "config", "metrics", "postgres", "random", "reach"];
 
 /// Crates that only one room may know.
 const KEEPERS: &[(&str, &[&str])] = &[

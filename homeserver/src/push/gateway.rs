@@ -3,22 +3,15 @@
 //! Whoever sets a pusher chooses where this server connects to: without a limit that would be a way into the operator's
 //! own network.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
 use ipnet::IpNet;
-use reqwest::{
-    Client, Url,
-    dns::{Addrs, Name, Resolve, Resolving},
-    redirect::Policy,
-};
+use reqwest::{Client, Url, redirect::Policy};
 use serde::Deserialize;
 
 use super::notification::Body;
+use crate::reach::{Reach, literal};
 
 /// The path that every gateway has.
 pub(super) const PATH: &str = "/_matrix/push/v1/notify";
@@ -39,11 +32,8 @@ pub(super) enum Outcome {
 
 pub(super) struct Gateway {
     client: Client,
-    networks: Arc<Networks>,
+    reach: Reach,
 }
-
-/// Private networks that may be connected to.
-struct Networks(Vec<IpNet>);
 
 #[derive(Deserialize)]
 struct Answer {
@@ -54,17 +44,17 @@ impl Gateway {
     pub fn new(allowed: Vec<IpNet>) -> reqwest::Result<Self> {
         // An error means that one is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let networks = Arc::new(Networks(allowed));
+        let reach = Reach::new(allowed);
         let client = Client::builder()
             .no_proxy()
             .redirect(Policy::none())
             .timeout(PATIENCE)
             .connect_timeout(PATIENCE / 2)
             .pool_max_idle_per_host(8)
-            .dns_resolver(Arc::clone(&networks))
+            .dns_resolver(Arc::new(reach.clone()))
             .user_agent(concat!("Roost/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { client, networks })
+        Ok(Self { client, reach })
     }
 
     /// Whether a pusher may name this address: HTTPS, or in one of the allowed networks plain HTTP, and the path that every
@@ -74,7 +64,7 @@ impl Gateway {
         if url.path() != PATH {
             return Err("The path of `data.url` must be /_matrix/push/v1/notify.");
         }
-        let inside = literal(&url).is_some_and(|ip| self.networks.lists(ip));
+        let inside = literal(&url).is_some_and(|ip| self.reach.lists(ip));
         match url.scheme() {
             "https" => Ok(()),
             "http" if inside => Ok(()),
@@ -85,7 +75,7 @@ impl Gateway {
     /// Sends one notification for the device with `pushkey`.
     pub async fn notify(&self, url: &str, body: &Body, pushkey: &str) -> Outcome {
         let Ok(url) = Url::parse(url) else { return Outcome::Failed };
-        if literal(&url).is_some_and(|ip| !self.networks.allows(ip)) {
+        if self.reach.refuses(&url) {
             tracing::debug!("a push gateway lies in a private network that is not allowed");
             return Outcome::Failed;
         }
@@ -121,88 +111,9 @@ impl Gateway {
     }
 }
 
-/// The address that a URL names without a resolver.
-fn literal(url: &Url) -> Option<IpAddr> {
-    url.host_str()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
-}
-
-impl Networks {
-    fn lists(&self, ip: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(&ip.to_canonical()))
-    }
-
-    fn allows(&self, ip: IpAddr) -> bool {
-        is_public(ip.to_canonical()) || self.lists(ip)
-    }
-}
-
-/// Whether an address is meant to be reached from everywhere.
-fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            let shared = a == 100 && (64..128).contains(&b);
-            let reserved = a == 0
-                || a >= 240
-                || (a == 192 && b == 0 && ip.octets()[2] == 0)
-                || (a == 198 && (18..20).contains(&b));
-            !(ip.is_private()
-                || ip.is_loopback()
-                || ip.is_link_local()
-                || ip.is_multicast()
-                || ip.is_documentation()
-                || shared
-                || reserved)
-        }
-        // Global unicast, apart from what tunnels to IPv4 addresses and from examples.
-        IpAddr::V6(ip) => {
-            let [a, b, ..] = ip.segments();
-            (a & 0xe000) == 0x2000 && a != 0x2002 && !(a == 0x2001 && (b == 0 || b == 0xdb8))
-        }
-    }
-}
-
-impl Resolve for Networks {
-    fn resolve(&self, name: Name) -> Resolving {
-        let allowed = Self(self.0.clone());
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let found: Vec<SocketAddr> = found.filter(|address| allowed.allows(address.ip())).collect();
-            if found.is_empty() {
-                return Err("the name leads to no address that pushes may go to".into());
-            }
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn private_addresses_are_reached_only_where_they_are_allowed() {
-        let networks = Networks(vec!["127.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]);
-        for (ip, allowed) in [
-            ("127.0.0.1", true),
-            ("::ffff:127.0.0.1", true),
-            ("10.0.0.1", false),
-            ("::ffff:10.0.0.1", false),
-            ("169.254.169.254", false),
-            ("100.64.0.1", false),
-            ("192.168.1.1", false),
-            ("0.0.0.0", false),
-            ("::1", false),
-            ("fe80::1", false),
-            ("fd00::1", true),
-            ("fc00::1", false),
-            ("2002:a00:1::", false),
-            ("8.8.8.8", true),
-            ("2606:4700::1111", true),
-        ] {
-            assert_eq!(networks.allows(ip.parse().unwrap()), allowed, "{ip}");
-        }
-    }
 
     #[test]
     fn a_gateway_is_named_by_https_and_its_path() {
