@@ -202,6 +202,18 @@ pub(super) const KEYS: &[Key] = &[
         set: |config, value| put(&mut config.rate_limits.downloads, rate(value)),
     },
     Key {
+        name: "rate_limits.open_downloads",
+        default: Is("\"300 + 10/s\""),
+        comment: "The same without an access token, as old clients, bridges and other servers ask for it, by address.",
+        set: |config, value| put(&mut config.rate_limits.open_downloads, rate(value)),
+    },
+    Key {
+        name: "rate_limits.previews",
+        default: Is("\"100 + 1/s\""),
+        comment: "Previews of URLs, by user.",
+        set: |config, value| put(&mut config.rate_limits.previews, rate(value)),
+    },
+    Key {
         name: "rate_limits.search",
         default: Is("\"30 + 1/s\""),
         comment: "Searches of users, rooms and messages, by user.",
@@ -257,6 +269,19 @@ pub(super) const KEYS: &[Key] = &[
         comment: "Whether files are served to those who show no access token, as old clients and bridges need it.\n\
                   Off: only those that were uploaded before this server's first start that knew this key.",
         set: |config, value| put(&mut config.media.serve_unauthenticated, boolean(value)),
+    },
+    Key {
+        name: "media.url_previews",
+        default: Is("false"),
+        comment: "Whether this server fetches the pages that users link to, to show a title, a few words and a picture.\n\
+                  It connects to public addresses only, and users choose to which.",
+        set: |config, value| put(&mut config.media.url_previews, boolean(value)),
+    },
+    Key {
+        name: "media.url_preview_allow",
+        default: Is("[]"),
+        comment: "Private networks like \"10.0.0.0/8\" whose pages are previewed, too.",
+        set: |config, value| put(&mut config.media.url_preview_allow, networks(value)),
     },
     Key {
         name: "media.path",

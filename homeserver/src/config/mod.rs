@@ -161,6 +161,10 @@ pub struct RateLimits {
     pub uploads: Option<Rate>,
     /// Downloads and thumbnails, by user.
     pub downloads: Option<Rate>,
+    /// The same without an access token, by address.
+    pub open_downloads: Option<Rate>,
+    /// Previews of URLs, by user.
+    pub previews: Option<Rate>,
     /// Searches, by user.
     pub search: Option<Rate>,
     /// Reports, by user.
@@ -192,6 +196,10 @@ pub struct Media {
     pub path: Option<PathBuf>,
     /// Whether the older endpoints serve everything without an access token.
     pub serve_unauthenticated: bool,
+    /// Whether pages are fetched to preview them.
+    pub url_previews: bool,
+    /// Private networks that such pages may be in.
+    pub url_preview_allow: Vec<IpNet>,
 }
 
 /// `rooms.*`

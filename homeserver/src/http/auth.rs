@@ -1,4 +1,4 @@
-//! Who is asking: the [`Requester`] of a request, from its access token.
+//! Who is asking: the [`Requester`] of a request, from its access token, or a [`Passer`] without one.
 
 use axum::{
     extract::{FromRef, FromRequestParts, MatchedPath, OptionalFromRequestParts},
@@ -65,6 +65,26 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, ApiError> {
         let Some(token) = token(parts) else { return Ok(None) };
         requester(parts, &token, state).await.map(Some)
+    }
+}
+
+/// Whoever asks for what is given without a token: known by their address, which is what limits count.
+#[derive(Debug, Clone, Copy)]
+pub struct Passer;
+
+impl<S: Send + Sync> FromRequestParts<S> for Passer
+where
+    Limits: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        let address = parts.extensions.get::<ClientAddr>();
+        if let (Some(what), Some(ClientAddr(address))) = (limited_routes::open(&parts.method, path), address) {
+            Limits::from_ref(state).take(what, *address)?;
+        }
+        Ok(Self)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which routes are limited by user, and as what. The extractor of the requester asks; no handler has to.
+//! Which routes are limited by user, and as what; and which by address. The extractors of who asks look here; no handler has to.
 
 use axum::http::Method;
 
@@ -39,10 +39,19 @@ pub(super) fn of(method: &Method, pattern: &str) -> Option<Limited> {
     TABLE.iter().find(fits).map(|(_, _, what)| *what)
 }
 
+/// What a request without an access token counts as, by address.
+pub(super) fn open(method: &Method, pattern: &str) -> Option<Limited> {
+    match of(method, pattern) {
+        Some(Limited::Downloads) => Some(Limited::OpenDownloads),
+        _ => None,
+    }
+}
+
 fn media(method: &Method, pattern: &str) -> Option<Limited> {
     let (download, upload) = (["/download/", "/thumbnail/"], ["/upload", "/create"]);
     match *method {
         Method::GET if download.iter().any(|part| pattern.contains(part)) => Some(Limited::Downloads),
+        Method::GET if pattern.ends_with("/preview_url") => Some(Limited::Previews),
         Method::POST | Method::PUT if upload.iter().any(|part| pattern.contains(part)) => Some(Limited::Uploads),
         _ => None,
     }
@@ -78,6 +87,10 @@ mod tests {
         assert_eq!(of(&Method::POST, "/_matrix/media/v3/upload"), Some(Limited::Uploads));
         let download = "/_matrix/client/v1/media/download/{serverName}/{mediaId}";
         assert_eq!(of(&Method::GET, download), Some(Limited::Downloads));
+        assert_eq!(of(&Method::GET, "/_matrix/client/v1/media/preview_url"), Some(Limited::Previews));
         assert_eq!(of(&Method::GET, "/_matrix/client/v1/media/config"), None);
+        let older = "/_matrix/media/r0/thumbnail/{serverName}/{mediaId}";
+        assert_eq!(open(&Method::GET, older), Some(Limited::OpenDownloads));
+        assert_eq!(open(&Method::GET, "/_matrix/client/v3/publicRooms"), None);
     }
 }

@@ -26,6 +26,8 @@ pub enum Limited {
     Registration,
     /// Looking up names and registration tokens, by address.
     Lookup,
+    /// Downloads without an access token, by address.
+    OpenDownloads,
     /// By user, as all that follow: see [`super::limited_routes`].
     Messages,
     Rooms,
@@ -34,6 +36,7 @@ pub enum Limited {
     Profile,
     Uploads,
     Downloads,
+    Previews,
     Search,
     Reports,
 }
@@ -45,6 +48,7 @@ impl Limited {
             Self::WrongPassword => rates.wrong_password,
             Self::Registration => rates.registration,
             Self::Lookup => rates.lookup,
+            Self::OpenDownloads => rates.open_downloads,
             Self::Messages => rates.messages,
             Self::Rooms => rates.rooms,
             Self::Joins => rates.joins,
@@ -52,6 +56,7 @@ impl Limited {
             Self::Profile => rates.profile,
             Self::Uploads => rates.uploads,
             Self::Downloads => rates.downloads,
+            Self::Previews => rates.previews,
             Self::Search => rates.search,
             Self::Reports => rates.reports,
         }

@@ -26,6 +26,7 @@ mod unread;
 mod wire;
 
 pub use api::Api;
+pub use auth::Passer;
 pub use error::ApiError;
 pub use extract::{Json, OptionalJson, Path, Query, RawObject};
 pub use front::ClientAddr;

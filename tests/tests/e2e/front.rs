@@ -7,6 +7,7 @@ use roost_tests::{Quickstart, Server, http::Reply, port, scratch, shared, turn, 
 use serde_json::{Value, json};
 
 const OPEN: (&str, &str) = ("ROOST_REGISTRATION__MODE", "open");
+const PREVIEW: &str = "/_matrix/client/v1/media/preview_url?url=http%3A%2F%2Fexample.org";
 const UNLIMITED: (&str, &str) = ("ROOST_RATE_LIMITS__ENABLED", "false");
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,6 +113,8 @@ async fn whoever_asks_too_much_is_told_when_to_come_back() {
         ("ROOST_RATE_LIMITS__REGISTRATION", "8 + 1/h"),
         ("ROOST_RATE_LIMITS__ROOMS", "2 + 1/h"),
         ("ROOST_RATE_LIMITS__INVITES", "off"),
+        ("ROOST_RATE_LIMITS__PREVIEWS", "2 + 1/h"),
+        ("ROOST_RATE_LIMITS__OPEN_DOWNLOADS", "3 + 1/h"),
     ])
     .await;
     let server = quickstart.server();
@@ -143,6 +146,27 @@ async fn whoever_asks_too_much_is_told_when_to_come_back() {
 
     alice.public_room("a second room").await;
     limited(&alice.post("createRoom", json!({})).await);
+
+    let preview = async || alice.server.call("GET", PREVIEW, Some(&alice.token), None).await;
+    assert_eq!([preview().await.status, preview().await.status], [404, 404]);
+    limited(&preview().await);
+
+    // Without a token it is the address that counts, whatever is downloaded of whatever size.
+    let open = async |address: &str, path: &str| {
+        let path = format!("/_matrix/media/{path}");
+        server.try_with("GET", &path, None, &[("x-forwarded-for", address)], None).await.unwrap()
+    };
+    for path in
+        ["v3/download/localhost/a", "r0/download/localhost/a/b.png", "v1/thumbnail/localhost/a?width=9&height=9"]
+    {
+        open("198.51.100.1", path).await.is(404, "M_NOT_FOUND");
+    }
+    limited(&open("198.51.100.1", "v3/download/localhost/a").await);
+    limited(&open("198.51.100.1", "v3/thumbnail/localhost/a?width=9&height=9").await);
+    open("198.51.100.2", "v3/download/localhost/a").await.is(404, "M_NOT_FOUND");
+    let with_token = "/_matrix/client/v1/media/download/localhost/a";
+    let whoever = &[("x-forwarded-for", "198.51.100.1")];
+    server.try_with("GET", with_token, Some(&bob.token), whoever, None).await.unwrap().is(404, "M_NOT_FOUND");
 
     // Wrong passwords count by account, wherever they come from; attempts count by address, whomever they name.
     let from = |address: &str, user: &str, password: &str| {

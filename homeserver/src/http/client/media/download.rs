@@ -18,7 +18,7 @@ use super::{
     range::{self, Part},
 };
 use crate::{
-    http::{ApiError, Path, Query},
+    http::{ApiError, Passer, Path, Query},
     media::{Access, Download, DownloadError, Media},
     users::Requester,
 };
@@ -63,6 +63,7 @@ pub(super) async fn named(
 
 pub(super) async fn open(
     State(media): State<Media>,
+    _passer: Passer,
     Path((server_name, media_id)): Path<(OwnedServerName, String)>,
     Query(patience): Query<Patience>,
     headers: HeaderMap,
@@ -73,6 +74,7 @@ pub(super) async fn open(
 
 pub(super) async fn open_named(
     State(media): State<Media>,
+    _passer: Passer,
     Path((server_name, media_id, filename)): Path<(OwnedServerName, String, String)>,
     Query(patience): Query<Patience>,
     headers: HeaderMap,

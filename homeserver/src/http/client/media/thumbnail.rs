@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::download::answer;
 use crate::{
-    http::{ApiError, Path, Query},
+    http::{ApiError, Passer, Path, Query},
     media::{Access, Media, Method, ThumbnailError, Wanted},
     users::Requester,
 };
@@ -50,6 +50,7 @@ pub(super) async fn thumbnail(
 
 pub(super) async fn open(
     State(media): State<Media>,
+    _passer: Passer,
     Path((server_name, media_id)): Path<(OwnedServerName, String)>,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
