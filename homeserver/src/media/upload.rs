@@ -8,7 +8,10 @@ use super::{Media, folder::Arrived};
 use crate::{
     clock::now_ms,
     random,
-    storage::{self, UserNr, media},
+    storage::{
+        self, UserNr,
+        media::{self, Put},
+    },
     users::Requester,
 };
 
@@ -133,8 +136,7 @@ impl Media {
         Ok(if taken { UploadError::Taken } else { UploadError::UnknownId })
     }
 
-    /// Before the bytes are read, so that nobody sends a film for nothing. Uploads of one user at the same time may pass
-    /// the quota together, by the largest upload each.
+    /// Before the bytes are read, so that nobody sends a film for nothing. What counts is looked at again when they are there.
     async fn check_limits(&self, user: UserNr, length: u64) -> Result<(), UploadError> {
         let limits = self.0.limits;
         if length > limits.upload {
@@ -156,8 +158,6 @@ impl Media {
         user: UserNr,
         waited_for: bool,
     ) -> Result<OwnedMxcUri, UploadError> {
-        // The length that was announced may have been none.
-        self.check_limits(user, arrived.size).await?;
         let kept = tokio::spawn(self.clone().keep(arrived, row, user, waited_for));
         kept.await.map_err(|ended| UploadError::Io(std::io::Error::other(ended)))?
     }
@@ -171,29 +171,25 @@ impl Media {
     ) -> Result<OwnedMxcUri, UploadError> {
         let pool = &self.0.pool;
         self.0.folder.place(&arrived).await?;
-        let stored = match waited_for {
-            false => media::put(pool, user, &row).await.map(|()| true),
-            true => media::fulfil(pool, user, &row).await,
-        };
-        match stored {
-            Ok(true) => Ok(self.uri(&row.id)),
-            Ok(false) => {
-                self.0.folder.remove(&arrived.name).await;
-                Err(self.why_not(&row.id).await?)
-            }
-            Err(error) => {
-                self.0.folder.remove(&arrived.name).await;
-                Err(error.into())
-            }
+        let limit = self.0.limits.user;
+        let quota = limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
+        let put = media::put(pool, user, &row, waited_for, quota).await;
+        if let Ok(Put::Stored) = put {
+            return Ok(self.uri(&row.id));
         }
+        self.0.folder.remove(&arrived.name).await;
+        Err(match put? {
+            Put::OverQuota => UploadError::OverQuota { limit: limit.unwrap_or(u64::MAX) },
+            Put::Stored | Put::NotAwaited => self.why_not(&row.id).await?,
+        })
     }
 
-    fn uri(&self, id: &str) -> OwnedMxcUri {
+    pub(super) fn uri(&self, id: &str) -> OwnedMxcUri {
         format!("mxc://{}/{id}", self.0.server_name).into()
     }
 }
 
-fn row(id: &str, arrived: &Arrived, described: Described) -> media::Row {
+pub(super) fn row(id: &str, arrived: &Arrived, described: Described) -> media::Row {
     media::Row {
         id: id.to_owned(),
         file: arrived.name.clone(),

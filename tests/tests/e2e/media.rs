@@ -109,9 +109,6 @@ async fn files_come_back_whole_and_in_parts_and_no_browser_runs_them() {
     download(&alice, "localhost/nothing", &[]).await.is(404, "M_NOT_FOUND");
     download(&alice, "elsewhere.example/something", &[]).await.is(404, "M_NOT_FOUND");
     download(&alice, "localhost/..%2F..%2Froost-media-id", &[]).await.is(404, "M_NOT_FOUND");
-    let preview =
-        get(&alice.server, Some(&alice.token), "/_matrix/client/v1/media/preview_url?url=http://a", &[]).await;
-    preview.is(404, "M_UNRECOGNIZED");
 
     // A node that shares its database and not its folder says so.
     let log = |node: &Node| fs::read_to_string(node.log()).expect("a log");
@@ -204,6 +201,30 @@ async fn uploads_keep_to_their_limits_and_leave_nothing_behind() {
     assert_eq!(files(&nodes.folder), 5);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_holds_however_many_uploads_end_at_once() {
+    let _turn = turn::shared().await;
+    let nodes = nodes().await;
+    let alice = nodes.first.server().user("alice").await;
+    let everywhere = [alice.on(&nodes.first.server()), alice.on(&nodes.second.server())];
+    let reserved = alice.server.call("POST", "/_matrix/media/v1/create", Some(&alice.token), None).await.ok();
+    let reserved = text(&reserved["content_uri"]).split_off("mxc://".len());
+
+    // Three of them fit, on whichever node they end.
+    let bytes = vec![7; 900_000];
+    let all = futures::future::join_all((0..20).map(|n| upload(&everywhere[n % 2], "", "text/plain", &bytes))).await;
+    let (taken, refused): (Vec<_>, Vec<_>) = all.iter().partition(|reply| reply.status == 200);
+    refused.iter().for_each(|reply| reply.is(403, "M_FORBIDDEN"));
+    assert_eq!((taken.len(), refused.len()), (3, 17));
+    let late = Some(("text/plain", bytes));
+    let path = format!("/_matrix/media/v3/upload/{reserved}");
+    alice.server.try_bytes("PUT", &path, Some(&alice.token), late).await.expect("an answer").is(403, "M_FORBIDDEN");
+    // What was refused is gone, and what fits is taken.
+    assert_eq!(files(&nodes.folder), 1 + 3);
+    let small = Some(("text/plain", b"small".to_vec()));
+    let _ = alice.server.try_bytes("PUT", &path, Some(&alice.token), small).await.expect("an answer").ok();
+}
+
 fn files(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
@@ -258,7 +279,7 @@ async fn pictures_are_made_smaller_and_hostile_ones_fail() {
 }
 
 /// A grey PNG, not compressed.
-fn png(width: u32, height: u32) -> Vec<u8> {
+pub(crate) fn png(width: u32, height: u32) -> Vec<u8> {
     let mut rows = Vec::new();
     for y in 0..height {
         rows.push(0);
@@ -288,7 +309,7 @@ fn png(width: u32, height: u32) -> Vec<u8> {
 }
 
 /// Writes another size into a PNG's header.
-fn header(png: &mut [u8], width: u32, height: u32) {
+pub(crate) fn header(png: &mut [u8], width: u32, height: u32) {
     png[16..20].copy_from_slice(&width.to_be_bytes());
     png[20..24].copy_from_slice(&height.to_be_bytes());
     let sum = crc(&png[12..29]);
@@ -311,7 +332,7 @@ fn crc(bytes: &[u8]) -> u32 {
 }
 
 /// The size that a PNG's header names.
-fn size(png: &[u8]) -> (u32, u32) {
+pub(crate) fn size(png: &[u8]) -> (u32, u32) {
     assert!(png.len() > 24 && png.starts_with(b"\x89PNG"), "no PNG: {}", String::from_utf8_lossy(png));
     let number = |at: usize| u32::from_be_bytes([png[at], png[at + 1], png[at + 2], png[at + 3]]);
     (number(16), number(20))
