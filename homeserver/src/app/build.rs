@@ -117,9 +117,11 @@ pub(super) async fn build(config: &Config, database: &Database, level: Level) ->
         server_name,
         limits: media::Limits { upload: config.media.max_upload_size, user: config.media.user_quota },
         serve_unauthenticated: config.media.serve_unauthenticated,
+        previews: config.media.url_previews.then(|| config.media.url_preview_allow.clone()),
     })
     .await;
     let media = media.map_err(|source| StartError::Media { folder, source })?;
+    tasks.spawn(media.clone().housekeeping(shutdown.clone()));
 
     let presence = Presence::start(log.clone(), bell.clone(), config.presence.enabled, shutdown.clone(), &tasks);
     let push = Push::start(

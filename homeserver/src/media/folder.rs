@@ -41,6 +41,13 @@ pub(super) struct Arrived {
     incoming: Incoming,
 }
 
+impl Arrived {
+    /// Where it lies until it is put into its place.
+    pub fn path(&self) -> &Path {
+        &self.incoming.0
+    }
+}
+
 /// Removes an incoming file unless it was moved to its place: an upload may end at any await.
 struct Incoming(PathBuf);
 
@@ -112,6 +119,12 @@ impl Folder {
         if let Err(error) = fs::remove_file(self.path(name)).await {
             tracing::warn!(%error, media = name, "a file without a row was left behind");
         }
+    }
+
+    /// Removes the small pictures that were made of a file.
+    pub async fn remove_thumbnails(&self, name: &str) {
+        // As a rule none were made.
+        drop(fs::remove_dir_all(nested(&self.0.join(THUMBNAILS), name)).await);
     }
 
     /// A small picture that was made before, with its length. `None`: it was not.

@@ -54,6 +54,8 @@ impl FolderStanding {
 pub enum FolderError {
     #[error("its marker can't be read or written: {0}")]
     Io(#[from] std::io::Error),
+    #[error("no HTTP client can be made: {0}")]
+    Client(#[from] reqwest::Error),
     #[error(transparent)]
     Storage(#[from] storage::Error),
 }

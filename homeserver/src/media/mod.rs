@@ -1,4 +1,4 @@
-//! Media: uploads into files, downloads out of them, and small pictures of them.
+//! Media: uploads into files, downloads out of them, small pictures of them, and previews of pages on the web.
 //!
 //! A file gets its name when it is whole and on disk, and its row after that: whoever finds the row finds the file.
 //!
@@ -9,11 +9,13 @@ mod download;
 mod folder;
 mod marker;
 mod picture;
+mod preview;
 mod thumbnail;
 mod upload;
 
 use std::{path::PathBuf, sync::Arc};
 
+use ipnet::IpNet;
 use ruma::OwnedServerName;
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -22,10 +24,11 @@ pub use self::{
     download::{Access, Download, DownloadError},
     marker::{FolderError, FolderStanding, folder_standing},
     picture::{Method, Wanted},
+    preview::{Preview, PreviewError},
     thumbnail::ThumbnailError,
     upload::{Described, Reserved, UploadError},
 };
-use self::{folder::Folder, thumbnail::Studio};
+use self::{folder::Folder, preview::Previews, thumbnail::Studio};
 
 /// The media service. Cheap to clone.
 #[derive(Clone)]
@@ -39,6 +42,8 @@ struct Inner {
     /// What came before is served without an access token. `None`: all is.
     frozen_ts: Option<i64>,
     studio: Studio,
+    /// `None`: no pages are fetched.
+    previews: Option<Previews>,
     /// Changes when an upload came in that somebody may wait for.
     arrivals: watch::Sender<()>,
 }
@@ -51,6 +56,8 @@ pub struct Options {
     pub limits: Limits,
     /// Whether everything is served without an access token.
     pub serve_unauthenticated: bool,
+    /// Private networks in which pages may be previewed; `None`: no page is.
+    pub previews: Option<Vec<IpNet>>,
 }
 
 /// What is taken.
@@ -68,7 +75,8 @@ impl Media {
     /// # Errors
     /// If the folder can't be made or marked, or the database is away.
     pub async fn open(options: Options) -> Result<Self, FolderError> {
-        let Options { pool, folder: path, server_name, limits, serve_unauthenticated } = options;
+        let Options { pool, folder: path, server_name, limits, serve_unauthenticated, previews } = options;
+        let previews = previews.map(Previews::new).transpose()?;
         let folder = Folder::open(path.clone()).await?;
         let (standing, frozen_ts) = marker::claim(&pool, &path).await?;
         if let Some(advice) = standing.advice() {
@@ -76,7 +84,7 @@ impl Media {
         }
         let frozen_ts = (!serve_unauthenticated).then_some(frozen_ts);
         let (studio, arrivals) = (Studio::new(), watch::Sender::new(()));
-        Ok(Self(Arc::new(Inner { pool, folder, server_name, limits, frozen_ts, studio, arrivals })))
+        Ok(Self(Arc::new(Inner { pool, folder, server_name, limits, frozen_ts, studio, previews, arrivals })))
     }
 
     /// The largest upload, in bytes.

@@ -7,7 +7,7 @@ use std::{io::Cursor, path::Path};
 
 use image::{
     DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, codecs::jpeg::JpegEncoder,
-    imageops::FilterType,
+    imageops::FilterType, metadata::Orientation,
 };
 
 /// How a picture is fitted into the wanted size.
@@ -98,8 +98,29 @@ pub(super) fn content_type(first: &[u8]) -> &'static str {
     if first.starts_with(b"\x89PNG") { "image/png" } else { "image/jpeg" }
 }
 
-/// Makes a picture smaller. Blocks.
-pub(super) fn shrink(path: &Path, wanted: Wanted) -> Result<Picture, PictureError> {
+/// What a picture's head says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    pub content_type: &'static str,
+    /// As it is shown.
+    pub width: u32,
+    pub height: u32,
+}
+
+/// Looks at a picture's head; one that [`shrink`] would not take fails. Blocks.
+pub(super) fn look(path: &Path) -> Result<Look, PictureError> {
+    let (mut decoder, format) = open(path)?;
+    let (width, height) = decoder.dimensions();
+    let sideways = matches!(
+        decoder.orientation().map_err(failure)?,
+        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
+    );
+    let (width, height) = if sideways { (height, width) } else { (width, height) };
+    Ok(Look { content_type: format.to_mime_type(), width, height })
+}
+
+/// Opens a picture that is not too large; none of it is decoded yet.
+fn open(path: &Path) -> Result<(impl ImageDecoder, ImageFormat), PictureError> {
     if std::fs::metadata(path)?.len() > MAX_FILE {
         return Err(PictureError::TooLarge);
     }
@@ -108,11 +129,17 @@ pub(super) fn shrink(path: &Path, wanted: Wanted) -> Result<Picture, PictureErro
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_MEMORY);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(failure)?;
+    let decoder = reader.into_decoder().map_err(failure)?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(PictureError::TooLarge);
     }
+    Ok((decoder, format))
+}
+
+/// Makes a picture smaller. Blocks.
+pub(super) fn shrink(path: &Path, wanted: Wanted) -> Result<Picture, PictureError> {
+    let (mut decoder, format) = open(path)?;
     let orientation = decoder.orientation().map_err(failure)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(failure)?;
     image.apply_orientation(orientation);
@@ -152,12 +179,16 @@ mod tests {
         Wanted { width, height, method }.rounded()
     }
 
-    fn shrunk(bytes: &[u8], wanted: Wanted) -> Result<Picture, PictureError> {
+    fn with_file<T>(bytes: &[u8], act: impl FnOnce(&Path) -> T) -> T {
         let path = std::env::temp_dir().join(crate::random::name(12));
         std::fs::write(&path, bytes).unwrap();
-        let result = shrink(&path, wanted);
+        let result = act(&path);
         std::fs::remove_file(path).unwrap();
         result
+    }
+
+    fn shrunk(bytes: &[u8], wanted: Wanted) -> Result<Picture, PictureError> {
+        with_file(bytes, |path| shrink(path, wanted))
     }
 
     fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
@@ -186,6 +217,21 @@ mod tests {
         }
         let gif = encoded(&DynamicImage::new_rgba8(200, 200), ImageFormat::Gif);
         assert_eq!(size(&shrunk(&gif, wanted(32, 32, Method::Scale)).unwrap()), (32, 32, "image/png"));
+    }
+
+    #[test]
+    fn a_look_tells_kind_and_size() {
+        let image = DynamicImage::new_rgb8(30, 20);
+        for (format, content_type) in [
+            (ImageFormat::Png, "image/png"),
+            (ImageFormat::Jpeg, "image/jpeg"),
+            (ImageFormat::WebP, "image/webp"),
+            (ImageFormat::Gif, "image/gif"),
+        ] {
+            let seen = with_file(&encoded(&image, format), look).unwrap();
+            assert_eq!(seen, Look { content_type, width: 30, height: 20 });
+        }
+        assert!(with_file(b"<svg/>", look).is_err());
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod media;
 mod operations;
 mod operator;
 mod presence;
+mod previews;
 mod profiles;
 mod push;
 mod reading;

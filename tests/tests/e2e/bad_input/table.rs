@@ -250,6 +250,7 @@ const STABLE_SLIDING: Fields = &[
     EXTENSIONS,
 ];
 
+const PREVIEW: Fields = &[must("url", Text), may("ts", Count)];
 const DOWNLOAD: Fields = &[may("timeout_ms", Count)];
 const PROPAGATE: Fields = &[may("propagate", Flag)];
 const THUMBNAIL: Fields = &[
@@ -298,7 +299,7 @@ const TABLE: &[Takes] = &[
     closed("PUT", "/_matrix/media/v3/upload/{server_name}/{media_id}")
         .query(&[may("filename", Text)])
         .body(Body::Bytes),
-    closed("GET", "/_matrix/media/v3/preview_url"),
+    closed("GET", "/_matrix/media/v3/preview_url").query(PREVIEW),
     open("GET", "/_matrix/media/v3/download/{server_name}/{media_id}").query(DOWNLOAD),
     open("GET", "/_matrix/media/v3/download/{server_name}/{media_id}/{filename}").query(DOWNLOAD),
     open("GET", "/_matrix/media/v3/thumbnail/{server_name}/{media_id}").query(THUMBNAIL),
@@ -309,7 +310,7 @@ const TABLE: &[Takes] = &[
         .may(UNSTABLE_SLIDING),
     closed("GET", "media/download/{server_name}/{media_id}").query(DOWNLOAD),
     closed("GET", "media/download/{server_name}/{media_id}/{filename}").query(DOWNLOAD),
-    closed("GET", "media/preview_url"),
+    closed("GET", "media/preview_url").query(PREVIEW),
     closed("GET", "media/thumbnail/{server_name}/{media_id}").query(THUMBNAIL),
     closed("GET", "account/3pid"),
     closed("POST", "account/3pid/add"),
