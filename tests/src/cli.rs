@@ -19,6 +19,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct Cli {
     options: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 /// What a command printed and how it ended.
@@ -32,7 +33,14 @@ pub struct Printed {
 impl Cli {
     #[must_use]
     pub fn with(options: &[&str]) -> Self {
-        Self { options: options.iter().map(|&option| option.to_owned()).collect() }
+        Self { options: options.iter().map(|&option| option.to_owned()).collect(), environment: Vec::new() }
+    }
+
+    /// With an environment variable more.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Runs `roost WORDS… OPTIONS…`.
@@ -46,6 +54,7 @@ impl Cli {
     /// If it still runs after a minute.
     pub async fn run_with_input(&self, words: &[&str], input: &str) -> Printed {
         let mut command = roost();
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.args(words).args(&self.options).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let shown = format!("roost {}", words.join(" "));
         let input = input.to_owned();

@@ -6,13 +6,16 @@
 //! - [`http`], [`user`], [`sync`], [`timeline`]: a plain Matrix client over HTTP, so that tests read like stories
 //! - [`keys`]: a device's encryption keys, made and signed as a client makes them
 //! - [`driver`]: foreign clients behind JSON lines (`tests/clients/README.md` is their language); [`client`]: one of them, logged in
+//! - [`authority`], [`dns`]: certificates and names of a test's own
 //! - [`turn`]: what may run at the same time; [`seed`]: repeatable chance; [`scratch`]: temp folders, and a janitor that outlives a killed test
 //!
 //! **Invariant:** nothing here links Roost's own code; a server is known only by its address, its process and its database.
 
+pub mod authority;
 pub mod cli;
 pub mod client;
 pub mod cluster;
+pub mod dns;
 pub mod driver;
 pub mod gateway;
 pub mod http;

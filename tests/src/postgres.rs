@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt as _, chown},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -12,7 +12,7 @@ use std::{
 
 use sqlx::{Connection as _, PgConnection, Row as _};
 
-use crate::{port, process::Process, scratch};
+use crate::{authority::Certificate, port, process::Process, scratch};
 
 /// A running cluster with one empty database.
 #[derive(Debug)]
@@ -33,6 +33,21 @@ impl Postgres {
 
     /// As [`Postgres::start`], with further settings (`autovacuum=off`).
     pub async fn start_with(settings: &[&str]) -> Self {
+        Self::make(settings, &[]).await
+    }
+
+    /// As [`Postgres::start`], and whoever comes without TLS is turned away.
+    pub async fn start_encrypted(certificate: &Certificate) -> Self {
+        let files = [
+            ("server.crt", certificate.chain.as_str()),
+            ("server.key", certificate.key.as_str()),
+            ("pg_hba.conf", "hostssl all all 127.0.0.1/32 trust\n"),
+        ];
+        Self::make(&["ssl=on"], &files).await
+    }
+
+    /// `files` lie in the cluster's folder.
+    async fn make(settings: &[&str], files: &[(&str, &str)]) -> Self {
         let bin = binaries();
         let data = scratch::dir("pg");
         if let Some((uid, gid)) = postgres_user() {
@@ -45,6 +60,14 @@ impl Postgres {
             .output()
             .expect("initdb");
         assert!(done.status.success(), "initdb: {}", String::from_utf8_lossy(&done.stderr));
+        for (name, text) in files {
+            let path = data.join(name);
+            fs::write(&path, text).expect("a file of the cluster");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("chmod");
+            if let Some((uid, gid)) = postgres_user() {
+                chown(&path, Some(uid), Some(gid)).expect("chown of a file of the cluster");
+            }
+        }
         let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
         let (log, port) = (scratch::log("postgres"), port::free());
         let mut postgres = Self { bin, data, log, port, settings, process: None };

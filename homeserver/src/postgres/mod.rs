@@ -22,5 +22,5 @@ pub use self::{
     error::ClusterError,
     lock::Holder,
     settings::Sizes,
-    tools::Tools,
+    tools::{Tools, tls_files},
 };

@@ -1,6 +1,10 @@
 //! PostgreSQL's own `pg_dump` and `pg_restore`, of a version that fits the server.
 
-use std::{ffi::OsString, path::PathBuf, process::Command};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use percent_encoding::percent_decode_str;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -54,6 +58,26 @@ impl Tools {
     }
 }
 
+/// The authorities that Debian, Fedora and Alpine trust.
+const SYSTEM_ROOTS: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// The files that `database.url` names for TLS, by the names that PostgreSQL has for them.
+pub fn tls_files(url: &str) -> Vec<(&'static str, PathBuf)> {
+    let Ok(url) = Url::parse(url) else { return Vec::new() };
+    let named = url.query_pairs().filter_map(|(key, value)| {
+        let name = match &*key {
+            "sslrootcert" | "ssl-root-cert" | "ssl-ca" => "sslrootcert",
+            "sslcert" | "ssl-cert" => "sslcert",
+            "sslkey" | "ssl-key" => "sslkey",
+            _ => return None,
+        };
+        // The driver takes the text itself too.
+        (!value.contains("-----BEGIN")).then(|| (name, PathBuf::from(&*value)))
+    });
+    named.collect()
+}
+
 /// Where the database is; in the environment, because everybody sees arguments.
 fn environment(connect: &PgConnectOptions, url: Option<&str>) -> Vec<(&'static str, OsString)> {
     let host = connect.get_socket().map_or_else(|| connect.get_host().into(), |socket| socket.clone().into_os_string());
@@ -73,6 +97,24 @@ fn environment(connect: &PgConnectOptions, url: Option<&str>) -> Vec<(&'static s
         ("PGSSLMODE", ssl.into()),
         ("PGAPPNAME", "roost".into()),
     ];
+    let files = url.map(tls_files).unwrap_or_default();
+    let checks = matches!(connect.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+    let named = files.iter().any(|(name, _)| *name == "sslrootcert") || std::env::var_os("PGSSLROOTCERT").is_some();
+    // We trust whom the system trusts; PostgreSQL's own programs trust nobody unless they are told.
+    if checks
+        && !named
+        && let Some(system) = SYSTEM_ROOTS.iter().find(|path| Path::new(path).exists())
+    {
+        environment.push(("PGSSLROOTCERT", system.into()));
+    }
+    environment.extend(files.into_iter().map(|(name, path)| {
+        let variable = match name {
+            "sslcert" => "PGSSLCERT",
+            "sslkey" => "PGSSLKEY",
+            _ => "PGSSLROOTCERT",
+        };
+        (variable, path.into())
+    }));
     let url = url.and_then(|url| Url::parse(url).ok());
     if let Some(password) = url.as_ref().and_then(Url::password) {
         environment.push(("PGPASSWORD", percent_decode_str(password).decode_utf8_lossy().into_owned().into()));
@@ -92,5 +134,16 @@ mod tests {
         assert_eq!((value("PGHOST"), value("PGPORT")), (Some("db.example"), Some("6543")));
         assert_eq!((value("PGUSER"), value("PGDATABASE")), (Some("roost"), Some("chat")));
         assert_eq!(value("PGPASSWORD"), Some("p@ss"));
+        assert_eq!(value("PGSSLROOTCERT"), None);
+    }
+
+    #[test]
+    fn what_we_trust_the_programs_trust() {
+        let url =
+            "postgres://roost@db.example/chat?sslmode=verify-full&sslrootcert=/etc/roost/db.pem&sslcert=c&sslkey=k";
+        let found = environment(&url.parse().unwrap(), Some(url));
+        let value = |name| found.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_str().unwrap());
+        assert_eq!((value("PGSSLMODE"), value("PGSSLROOTCERT")), (Some("verify-full"), Some("/etc/roost/db.pem")));
+        assert_eq!((value("PGSSLCERT"), value("PGSSLKEY")), (Some("c"), Some("k")));
     }
 }

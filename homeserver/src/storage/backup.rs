@@ -28,6 +28,12 @@ pub async fn server_version(pool: &PgPool) -> Result<u32> {
     Ok(u32::try_from(number / 10_000).unwrap_or_default())
 }
 
+/// The version of TLS that our connections speak; `None`: they are not encrypted.
+pub async fn encryption(pool: &PgPool) -> Result<Option<String>> {
+    let sql = "select version from pg_stat_ssl where pid = pg_backend_pid() and ssl";
+    Ok(sqlx::query_scalar(sql).fetch_optional(pool).await?)
+}
+
 /// What the server's clock says, in milliseconds since 1970.
 pub async fn clock_ms(pool: &PgPool) -> Result<i64> {
     Ok(sqlx::query_scalar("select (extract(epoch from clock_timestamp()) * 1000)::bigint").fetch_one(pool).await?)

@@ -28,6 +28,22 @@ pub enum OpenError {
     /// `database.url` can't be parsed.
     #[error("`database.url` is not a database address: {0}")]
     Address(sqlx::Error),
+    /// A file that `database.url` names.
+    #[error("`{key}` in `database.url`: can't read {}: {source}", .path.display())]
+    File {
+        /// `sslrootcert` and the like.
+        key: String,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Its certificate, or what else belongs to TLS, is not as `database.url` demands.
+    #[error(
+        "the database can't be spoken to with TLS: {0}. `sslrootcert` in `database.url` names the authority that signed the \
+         server's certificate, which must hold the host's name (`sslmode=verify-full`)"
+    )]
+    Tls(String),
     /// It does not let us in.
     #[error("the database can't be opened: {0}")]
     Unreachable(sqlx::Error),
@@ -215,7 +231,16 @@ fn sizes(config: &Config) -> Sizes {
 
 fn configured(config: &Config) -> Result<Option<PgConnectOptions>, OpenError> {
     match &config.database.url {
-        Some(url) => url.expose().parse().map(Some).map_err(OpenError::Address),
+        Some(url) => {
+            let connect = url.expose().parse().map_err(OpenError::Address)?;
+            // The driver's own error would not say which file it means.
+            for (key, path) in postgres::tls_files(url.expose()) {
+                if let Err(source) = std::fs::File::open(&path) {
+                    return Err(OpenError::File { key: key.to_owned(), path, source });
+                }
+            }
+            Ok(Some(connect))
+        }
         None => Ok(None),
     }
 }
@@ -243,6 +268,9 @@ async fn wait_for(pool: &PgPool) -> Result<(), OpenError> {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
+        if let Some(words) = tls_words(&error) {
+            return Err(OpenError::Tls(words));
+        }
         // A wrong password or name stays wrong.
         let passing = match &error {
             sqlx::Error::Database(e) => e.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("53")),
@@ -256,5 +284,16 @@ async fn wait_for(pool: &PgPool) -> Result<(), OpenError> {
             told = true;
         }
         tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+/// What is wrong with TLS, where that is what failed: it would not mend itself.
+fn tls_words(error: &sqlx::Error) -> Option<String> {
+    match error {
+        sqlx::Error::Tls(error) => Some(error.to_string()),
+        sqlx::Error::Io(error) => {
+            error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).map(ToString::to_string)
+        }
+        _ => None,
     }
 }

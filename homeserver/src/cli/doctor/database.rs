@@ -1,8 +1,11 @@
 //! The database: reached, of the right version and encoding, with a schema that this program may use, and of one clock.
 
-use std::path::Path;
+use std::{net::IpAddr, path::Path};
 
-use sqlx::PgPool;
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgSslMode},
+};
 
 use super::{Finding, in_time};
 use crate::{
@@ -62,11 +65,42 @@ async fn media(pool: &PgPool, folder: &Path) -> Finding {
     }
 }
 
+/// Whether others on the network could read what goes to the database and comes from it. `encryption` is a version of TLS.
+fn way(connect: &PgConnectOptions, encryption: Option<&str>) -> Finding {
+    let about = "encryption";
+    let host = connect.get_host().trim_start_matches('[').trim_end_matches(']');
+    let here = connect.get_socket().is_some()
+        || host == "localhost"
+        || host.starts_with('/')
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let how = "set `sslmode=verify-full` in `database.url`, and `sslrootcert=FILE` where an authority of your own signed the \
+               database's certificate";
+    match (encryption, connect.get_ssl_mode()) {
+        (Some(version), PgSslMode::VerifyCa | PgSslMode::VerifyFull) => {
+            Finding::good(about, format!("{version} to the database, whose certificate is checked"))
+        }
+        (Some(version), _) if here => Finding::good(about, format!("{version} to the database, on this machine")),
+        (None, _) if here => Finding::good(about, "none, and the way to the database stays on this machine"),
+        (Some(version), _) => {
+            Finding::advice(about, format!("{version} to {host}, and nobody looks whose certificate it is"), how)
+        }
+        (None, _) => Finding::advice(
+            about,
+            format!("none: whoever sees the network between here and {host} can read everything"),
+            how,
+        ),
+    }
+}
+
 async fn inside(config: &Config, database: &Database) -> storage::Result<Vec<Finding>> {
     let pool = &database.pool;
     let version = backup::server_version(pool).await?;
     let place = if config.database.url.is_some() { "database.url" } else { "a private cluster" };
     let mut findings = vec![Finding::good("database", format!("PostgreSQL {version}, UTF8, {place}"))];
+
+    if config.database.url.is_some() {
+        findings.push(way(&database.connect, backup::encryption(pool).await?.as_deref()));
+    }
 
     let (found, known) = (schema::of(pool).await?, schema::known());
     let text = format!("number {}; this program knows {known}", found.version);
@@ -106,4 +140,27 @@ async fn inside(config: &Config, database: &Database) -> storage::Result<Vec<Fin
         Err(error) => Finding::advice("backup", "`roost backup` can't work", error.to_string()),
     });
     Ok(findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Verdict, *};
+
+    #[test]
+    fn who_could_listen_is_said() {
+        let verdict = |url: &str, version: Option<&str>| way(&url.parse().unwrap(), version).verdict;
+        let tls = Some("TLSv1.3");
+        for (url, version, wanted) in [
+            ("postgres://r@127.0.0.1/r", None, Verdict::Good),
+            ("postgres://r@[::1]/r", None, Verdict::Good),
+            ("postgres://r@localhost/r", None, Verdict::Good),
+            ("postgres:///r?host=/run/postgresql", None, Verdict::Good),
+            ("postgres://r@10.0.0.7/r", None, Verdict::Advice),
+            ("postgres://r@db.example/r", None, Verdict::Advice),
+            ("postgres://r@db.example/r?sslmode=require", tls, Verdict::Advice),
+            ("postgres://r@db.example/r?sslmode=verify-full", tls, Verdict::Good),
+        ] {
+            assert_eq!(verdict(url, version), wanted, "{url}");
+        }
+    }
 }
