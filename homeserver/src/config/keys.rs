@@ -94,7 +94,8 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "database.url",
         default: Absent("\"postgres://roost:password@db.example.org/roost\""),
-        comment: "PostgreSQL 15 or newer. Not set: a private cluster in the data folder, which Roost starts and stops.",
+        comment: "PostgreSQL 15 or newer. Not set: a private cluster in the data folder, which Roost starts and stops.\n\
+                  On another host: with \"?sslmode=verify-full\", and \"&sslrootcert=FILE\" for an authority of your own.",
         set: |config, value| put(&mut config.database.url, database_url(value).map(Some)),
     },
     Key {
@@ -237,6 +238,12 @@ pub(super) const KEYS: &[Key] = &[
         comment: "Where other servers reach this one, if not at `server_name` and port 8448: served at\n\
                   https://SERVER_NAME/.well-known/matrix/server, which must lead here.",
         set: |config, value| put(&mut config.federation.delegate, delegate(value).map(Some)),
+    },
+    Key {
+        name: "federation.name_servers",
+        default: Is("[]"),
+        comment: "Name servers that other servers are looked up with, like \"127.0.0.1:53\". Empty: those of /etc/resolv.conf.",
+        set: |config, value| put(&mut config.federation.name_servers, maybe_addresses(value)),
     },
     Key {
         name: "presence.enabled",

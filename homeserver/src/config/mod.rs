@@ -105,6 +105,8 @@ pub struct Federation {
     pub enabled: bool,
     /// Where other servers reach this one, as `host` or `host:port`; absent: at `server_name` itself.
     pub delegate: Option<String>,
+    /// Those that are asked for other servers' addresses; empty: the system's.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 /// `database.*`

@@ -92,6 +92,12 @@ impl Tls {
         Ok(Some(Self { acceptor: TlsAcceptor::from(Arc::new(config)), current }))
     }
 
+    /// The certificate that is served, without those between it and its root.
+    #[must_use]
+    pub fn certificate(&self) -> Option<CertificateDer<'static>> {
+        self.current.serving.read().unwrap_or_else(PoisonError::into_inner).cert.first().cloned()
+    }
+
     /// The handshake.
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         self.acceptor.accept(stream).await

@@ -3,11 +3,17 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use nix::sys::statvfs::statvfs;
+use ruma::ServerName;
+use url::Url;
 
-use super::Finding;
+use super::{
+    Finding,
+    certificate::{Age, strangers},
+};
 use crate::{clock::now_ms, config::Config, http::Tls, random};
 
 /// Below this PostgreSQL may stop at any moment.
@@ -69,13 +75,44 @@ fn try_write(folder: &Path) -> std::io::Result<()> {
 }
 
 fn tls(config: &Config) -> Option<Finding> {
-    match Tls::load(&config.http.tls) {
-        Ok(None) => None,
-        Ok(Some(_)) => Some(Finding::good("certificate", "the certificate and its key fit")),
+    let about = "certificate";
+    let tls = match Tls::load(&config.http.tls) {
+        Ok(tls) => tls?,
         Err(error) => {
-            Some(Finding::wrong("certificate", error.to_string(), "mend `http.tls.certificate` and `http.tls.key`"))
+            return Some(Finding::wrong(about, error.to_string(), "mend `http.tls.certificate` and `http.tls.key`"));
         }
+    };
+    let certificate = tls.certificate()?;
+    let hosts = reached_as(config);
+    let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
+    let strange = strangers(&certificate, &hosts);
+    if !strange.is_empty() {
+        let found = format!("the certificate does not hold {}", strange.join(", nor "));
+        let advice = "take one for the names that this server is reached as";
+        // A proxy may stand before some of them, with a certificate of its own.
+        let all = strange.len() == hosts.len();
+        return Some(if all { Finding::wrong(about, found, advice) } else { Finding::advice(about, found, advice) });
     }
+    let found = "the certificate and its key fit".to_owned();
+    Some(match Age::of(&certificate, SystemTime::now()) {
+        Some(age) => age.tell(about, found),
+        None => Finding::good(about, found),
+    })
+}
+
+/// The hosts that clients and other servers reach this server as.
+fn reached_as(config: &Config) -> Vec<String> {
+    let mut hosts = Vec::new();
+    let url = Url::parse(&config.public_url()).ok().filter(|url| url.scheme() == "https");
+    hosts.extend(url.and_then(|url| url.host_str().map(str::to_owned)));
+    let name = &config.server_name;
+    let local = name.host() == "localhost" || name.is_ip_literal() && name.host().starts_with("127.");
+    if config.federation.enabled && !local {
+        let delegate = config.federation.delegate.as_deref().and_then(|it| ServerName::parse(it).ok());
+        hosts.push(delegate.as_ref().unwrap_or(name).host().to_owned());
+    }
+    hosts.dedup();
+    hosts
 }
 
 fn key_file(config: &Config) -> Option<Finding> {

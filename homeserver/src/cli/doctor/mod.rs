@@ -2,9 +2,11 @@
 //!
 //! Exit code 0: nothing is wrong (there may be advice); 1: something is.
 
+mod certificate;
 mod database;
 mod machine;
 mod network;
+mod servers;
 
 use std::{fmt, future::Future, time::Duration};
 

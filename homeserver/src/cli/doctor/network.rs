@@ -1,24 +1,23 @@
 //! What others see: the bell, the server itself, and its name on the network as clients and other servers look it up.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use reqwest::{Client, redirect};
+use reqwest::{Client, ClientBuilder, Url, redirect, tls::TlsInfo};
 use rustls::crypto::ring;
 use serde_json::Value;
 
-use super::{Finding, in_time};
+use super::{
+    Finding,
+    certificate::{Age, remedy},
+    in_time, servers,
+};
 use crate::{bell::Bell, config::Config};
 
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
     let mut findings = vec![bell(config).await];
     // An error means that one is installed already.
     drop(ring::default_provider().install_default());
-    let client = Client::builder()
-        .timeout(Duration::from_secs(5))
-        .redirect(redirect::Policy::limited(5))
-        .user_agent(concat!("roost-doctor/", env!("CARGO_PKG_VERSION")))
-        .build();
-    match client {
+    match client().redirect(redirect::Policy::limited(5)).build() {
         Ok(client) => {
             findings.push(itself(&client, config).await);
             findings.extend(name(&client, config).await);
@@ -28,6 +27,12 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
         }
     }
     findings
+}
+
+pub(super) const USER_AGENT: &str = concat!("roost-doctor/", env!("CARGO_PKG_VERSION"));
+
+pub(super) fn client() -> ClientBuilder {
+    Client::builder().timeout(Duration::from_secs(5)).tls_info(true).user_agent(USER_AGENT)
 }
 
 async fn bell(config: &Config) -> Finding {
@@ -55,8 +60,10 @@ async fn itself(client: &Client, config: &Config) -> Finding {
     let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
     let host = if host.contains(':') { format!("[{host}]") } else { host };
     match json(client, &format!("http://{host}:{}/health/ready", address.port())).await {
-        Ok(answer) if answer["ready"] == true => Finding::good("server", format!("ready at {address}")),
-        Ok(answer) => {
+        Ok(Answer { value: answer, .. }) if answer["ready"] == true => {
+            Finding::good("server", format!("ready at {address}"))
+        }
+        Ok(Answer { value: answer, .. }) => {
             let reason = answer["reason"].as_str().unwrap_or("something else listens there");
             Finding::wrong("server", format!("not ready at {address}"), reason.to_owned())
         }
@@ -79,7 +86,7 @@ async fn name(client: &Client, config: &Config) -> Vec<Finding> {
     }
     let mut findings = vec![clients(client, config).await];
     if config.federation.enabled {
-        findings.push(servers(client, config).await);
+        findings.extend(servers::look(config).await);
     }
     findings
 }
@@ -89,66 +96,64 @@ async fn clients(client: &Client, config: &Config) -> Finding {
     let url = format!("https://{}/.well-known/matrix/client", config.server_name.host());
     let how =
         format!("serve {url} with {{\"m.homeserver\":{{\"base_url\":\"{wanted}\"}}}}: pass the path on to this server");
-    let told = match json(client, &url).await {
-        Ok(answer) => answer["m.homeserver"]["base_url"].as_str().unwrap_or_default().trim_end_matches('/').to_owned(),
-        Err(error) => return Finding::advice(about, format!("{url}: {error}"), how),
+    let answer = match json(client, &url).await {
+        Ok(answer) => answer.value,
+        Err(failure) => {
+            return Finding::advice(about, format!("{url}: {}", failure.words), failure.remedy.unwrap_or(how));
+        }
     };
+    let told = answer["m.homeserver"]["base_url"].as_str().unwrap_or_default().trim_end_matches('/');
     if told != wanted {
         return Finding::wrong(about, format!("{url} leads to {told:?}, and `http.public_url` is {wanted:?}"), how);
     }
+    let pass = "pass /_matrix on to this server, at port 443";
     match json(client, &format!("{told}/_matrix/client/versions")).await {
-        Ok(answer) if answer["versions"].is_array() => {
-            Finding::good(about, format!("{url} leads to {told}, which answers"))
+        Ok(answer) if answer.value["versions"].is_array() => {
+            let found = format!("{url} leads to {told}, which answers");
+            match answer.certificate {
+                Some(age) => age.tell(about, found),
+                None => Finding::good(about, found),
+            }
         }
-        Ok(_) => {
-            Finding::wrong(about, format!("{told} answers with something else"), "pass /_matrix on to this server")
-        }
-        Err(error) => Finding::wrong(about, format!("{told}: {error}"), "pass /_matrix on to this server, at port 443"),
+        Ok(_) => Finding::wrong(about, format!("{told} answers with something else"), pass),
+        Err(failure) => Finding::wrong(
+            about,
+            format!("{told}: {}", failure.words),
+            failure.remedy.unwrap_or_else(|| pass.to_owned()),
+        ),
     }
 }
 
-/// As a peer does: the well-known file, else the name itself at port 8448; then the keys that are served there.
-async fn servers(client: &Client, config: &Config) -> Finding {
-    let (about, name) = ("for servers", &config.server_name);
-    let url = format!("https://{}/.well-known/matrix/server", name.host());
-    let told = match (name.port(), json(client, &url).await) {
-        (None, Ok(answer)) => answer["m.server"].as_str().map(str::to_owned),
-        _ => None,
-    };
-    let place = told.clone().unwrap_or_else(|| name.to_string());
-    let has_port = place.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let place = if has_port { place } else { format!("{place}:8448") };
-    let way = if told.is_some() {
-        format!("{url} leads to {place}")
-    } else {
-        format!("no well-known file leads on from {place}")
-    };
-    let how = "set `federation.delegate` to where the server is reached with TLS (like \"matrix.example.org:443\"), and pass \
-               /.well-known/matrix and /_matrix on to this server; or open port 8448 with `http.tls.listen`";
-    match json(client, &format!("https://{place}/_matrix/key/v2/server")).await {
-        Ok(answer) if answer["server_name"] == name.as_str() => {
-            Finding::good(about, format!("{way}, which answers as {name}"))
-        }
-        Ok(answer) => {
-            let found = format!("{way}, which answers as {}", answer["server_name"]);
-            Finding::wrong(about, found, "another server stands there: set `federation.delegate` right")
-        }
-        Err(error) => Finding::wrong(about, format!("{way}, which does not answer: {error}"), how),
-    }
+/// What was answered, and with which certificate.
+pub(super) struct Answer {
+    pub value: Value,
+    pub certificate: Option<Age>,
 }
 
-async fn json(client: &Client, url: &str) -> Result<Value, String> {
+/// Why nothing usable was, and what to do where it was the certificate's fault.
+pub(super) struct Failure {
+    pub words: String,
+    pub remedy: Option<String>,
+}
+
+pub(super) async fn json(client: &Client, url: &str) -> Result<Answer, Failure> {
     let asked = async {
         let answer = client.get(url).send().await?;
         let status = answer.status();
+        let peer = answer.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate);
+        let certificate = peer.and_then(|der| Age::of(der, SystemTime::now()));
         // Readiness says in its body why there is none.
         let body = answer.json::<Value>().await;
-        if status.is_success() || status.as_u16() == 503 { body } else { body.map(|_| Value::Null) }
+        let value = if status.is_success() || status.as_u16() == 503 { body? } else { body.map(|_| Value::Null)? };
+        Ok(Answer { value, certificate })
     };
     match asked.await {
-        Ok(Value::Null) => Err("an error".to_owned()),
-        Ok(value) => Ok(value),
-        Err(error) => Err(words(&error)),
+        Ok(Answer { value: Value::Null, .. }) => Err(Failure { words: "an error".to_owned(), remedy: None }),
+        Ok(answer) => Ok(answer),
+        Err(error) => {
+            let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+            Err(Failure { words: words(&error), remedy: remedy(&error, &host) })
+        }
     }
 }
 
