@@ -18,7 +18,7 @@ use crate::{
 /// A device's time is noted once in so many milliseconds.
 const PRECISION_MS: i64 = 60_000;
 const WRITE_EVERY: Duration = Duration::from_secs(30);
-/// What is too old to be of use is dropped once in so many rounds: about an hour.
+/// What is too old to be of use is dropped at the start, and once in so many rounds: about an hour.
 const SWEEP_EVERY: u32 = 120;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -55,6 +55,11 @@ impl Users {
     /// Writes what was noted and drops what has expired, until `shutdown`.
     pub async fn housekeeping(self, shutdown: CancellationToken) {
         for round in (0..SWEEP_EVERY).cycle() {
+            if round == 0
+                && let Err(error) = self.sweep().await
+            {
+                tracing::warn!(%error, "can't drop what is too old to be of use");
+            }
             let ending = tokio::select! {
                 () = shutdown.cancelled() => true,
                 () = tokio::time::sleep(WRITE_EVERY) => false,
@@ -64,11 +69,6 @@ impl Users {
             }
             if ending {
                 return;
-            }
-            if round == 0
-                && let Err(error) = self.sweep().await
-            {
-                tracing::warn!(%error, "can't drop expired tokens");
             }
         }
     }

@@ -1,12 +1,15 @@
-//! What rooms cost in the database, and what waiting costs.
+//! What rooms cost in the database, what waiting costs, and what does not stay.
 
-use std::{process::Command, time::Duration};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt as _, stream};
 use roost_tests::{
     node::Node,
     postgres::Postgres,
-    sync::{filter, list},
+    sync::{filter, list, to_device},
     turn,
     user::at,
 };
@@ -96,4 +99,45 @@ async fn a_thousand_idle_long_polls_leave_the_database_alone() {
             tokio::time::timeout(Duration::from_secs(15), poll).await.expect("a woken long-poll").expect("a sync");
         assert_eq!(sync["rooms"]["join"][&room]["timeline"]["events"][0]["event_id"], event, "{}", user.id);
     }
+}
+
+/// A client repeats a request for seconds or minutes, never for days.
+#[tokio::test(flavor = "multi_thread")]
+async fn transaction_ids_are_forgotten_after_a_day() {
+    let _turn = turn::shared().await;
+    let (mut node, postgres) = node(&[]).await;
+    let alice = node.server().user("alice").await;
+    let room = alice.public_room("a room").await;
+    let say = async |txn: &str| {
+        let content = json!({ "msgtype": "m.text", "body": txn });
+        alice.send_as(&room, "m.room.message", txn, content).await.ok()["event_id"].clone()
+    };
+    let (old, new) = (say("old").await, say("new").await);
+    for txn in ["old", "new"] {
+        alice.to_device_as(txn, &alice, "org.example.note", json!({ "txn": txn })).await;
+    }
+    let mut database = postgres.connect().await;
+    let age = "update txn set at = at - 25 * 3600 * 1000 where event_id = $1";
+    sqlx::query(age).bind(old.as_str()).execute(&mut database).await.unwrap();
+    let age = "update to_device_txn set at = at - 25 * 3600 * 1000 where at = (select min(at) from to_device_txn)";
+    assert_eq!(sqlx::query(age).execute(&mut database).await.unwrap().rows_affected(), 1);
+
+    // What is too old is dropped at the start, and every hour.
+    node.terminate().await;
+    node.up();
+    node.ready(Duration::from_secs(20)).await;
+    let kept = "select (select count(*) from txn) * 10 + (select count(*) from to_device_txn)";
+    let begin = Instant::now();
+    while postgres.number(kept).await != 11 {
+        assert!(begin.elapsed() < Duration::from_secs(10), "{} are kept", postgres.number(kept).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    assert_eq!(say("new").await, new, "what is younger is known yet");
+    assert_ne!(say("old").await, old, "what is older is a new message");
+    for txn in ["old", "new"] {
+        alice.to_device_as(txn, &alice, "org.example.note", json!({ "txn": txn })).await;
+    }
+    let came: Vec<_> = to_device(&alice.sync().await).iter().map(|it| it["content"]["txn"].clone()).collect();
+    assert_eq!(came, ["old", "new", "old"]);
 }
