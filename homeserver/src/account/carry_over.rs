@@ -4,10 +4,7 @@ use roost_spec::push::{EditError, Position, RuleBody, RuleKind};
 use ruma::{OwnedRoomId, RoomId};
 
 use super::Account;
-use crate::{
-    rooms::Room,
-    users::{AccountDataError, PushRulesError, Requester},
-};
+use crate::users::{AccountDataError, PushRulesError, Requester};
 
 /// Why something was left behind.
 #[derive(Debug, thiserror::Error)]
@@ -27,11 +24,11 @@ impl From<crate::storage::Error> for CarryError {
 }
 
 impl Account {
-    /// Gives the room that `user` has just come into the push rule and the tags that they had for the room before it. That
-    /// this fails is no reason for anybody not to be in the room.
+    /// Gives the room that `user` has just come into the push rule, the tags and the place among direct talks that they had
+    /// for the room before it. That this fails is no reason for anybody not to be in the room.
     pub async fn carry_over(&self, user: &Requester, room: &RoomId) {
         if let Err(error) = self.carry(user, room).await {
-            tracing::warn!(%error, %room, "push rule and tags of the room before were not taken over");
+            tracing::warn!(%error, %room, "what the user had set for the room before was not taken over");
         }
     }
 
@@ -43,8 +40,10 @@ impl Account {
         if rooms.membership(old.nr, user.user).await?.is_none() {
             return Ok(());
         }
-        self.carry_rule(user, &old.id, &new.id).await?;
-        self.carry_tags(user, &old, &new).await
+        // Both at once: they go into one commit.
+        let data = self.0.account_data.carry_over(user.user, (old.nr, &old.id), (new.nr, &new.id));
+        let (rule, data) = tokio::join!(self.carry_rule(user, &old.id, &new.id), data);
+        rule.and(data.map_err(CarryError::from))
     }
 
     async fn carry_rule(&self, user: &Requester, old: &OwnedRoomId, new: &OwnedRoomId) -> Result<(), CarryError> {
@@ -62,19 +61,6 @@ impl Account {
                 rules.set_enabled(RuleKind::Room, new.as_str(), enabled)
             })
             .await?;
-        Ok(())
-    }
-
-    async fn carry_tags(&self, user: &Requester, old: &Room, new: &Room) -> Result<(), CarryError> {
-        let data = &self.0.account_data;
-        let tags = data.tags(user.user, old.nr).await?;
-        if tags.is_empty() || !data.tags(user.user, new.nr).await?.is_empty() {
-            return Ok(());
-        }
-        for (tag, value) in tags {
-            let value = value.as_object().cloned().unwrap_or_default();
-            data.set_tag(user.user, new.nr, &tag, Some(value)).await?;
-        }
         Ok(())
     }
 }

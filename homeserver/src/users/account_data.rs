@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use ruma::RoomId;
+use serde_json::{Map, Value, json};
 use sqlx::PgPool;
 
 use super::Turns;
@@ -40,6 +41,8 @@ pub enum AccountDataError {
 pub const GLOBAL: RoomNr = RoomNr(0);
 const MAX_TYPE_BYTES: usize = 255;
 const TAGS: &str = "m.tag";
+/// Which rooms are talks with one person, by that person.
+const DIRECT: &str = "m.direct";
 const MAX_TAGS: usize = 1000;
 
 impl AccountData {
@@ -64,9 +67,12 @@ impl AccountData {
         if kind.len() > MAX_TYPE_BYTES {
             return Err(AccountDataError::TypeTooLong);
         }
-        let account_data = vec![AccountDataWrite { user, room, kind: kind.into(), json }];
-        self.log.write(Writes { account_data, ..Writes::default() }).await?;
-        Ok(())
+        // What is read and written again elsewhere in this file must not lose what comes here meanwhile.
+        let _turn = match kind {
+            TAGS | DIRECT => Some(self.turns.take(user, GLOBAL).await),
+            _ => None,
+        };
+        self.write(vec![AccountDataWrite { user, room, kind: kind.into(), json }]).await
     }
 
     /// The user's tags for a room, each with what the client keeps with it.
@@ -97,7 +103,7 @@ impl AccountData {
         if tag.len() > MAX_TYPE_BYTES {
             return Err(AccountDataError::TypeTooLong);
         }
-        let _turn = self.turns.take(user, room).await;
+        let _turn = self.turns.take(user, GLOBAL).await;
         let mut tags = self.tags(user, room).await?;
         match value {
             Some(value) => {
@@ -109,7 +115,74 @@ impl AccountData {
             None if tags.remove(tag).is_none() => return Ok(()),
             None => {}
         }
-        let json = serde_json::json!({ "tags": tags }).to_string().into();
-        self.put(user, room, TAGS, json).await
+        self.write(vec![tags_of(user, room, tags)]).await
+    }
+
+    /// Gives a room that takes the place of another the tags that the user had for that one, and the same place among their
+    /// talks with one person; in one write. Each room is a number and an ID.
+    ///
+    /// # Errors
+    /// The database's own, or the log's.
+    pub async fn carry_over(
+        &self,
+        user: UserNr,
+        old: (RoomNr, &RoomId),
+        new: (RoomNr, &RoomId),
+    ) -> Result<(), AccountDataError> {
+        let _turn = self.turns.take(user, GLOBAL).await;
+        let mut writes = Vec::new();
+        let tags = self.tags(user, old.0).await?;
+        if !tags.is_empty() && self.tags(user, new.0).await?.is_empty() {
+            writes.push(tags_of(user, new.0, tags));
+        }
+        let direct = self.get(user, GLOBAL, DIRECT).await?;
+        if let Some(json) = direct.and_then(|json| beside(&json, old.1, new.1)) {
+            writes.push(AccountDataWrite { user, room: GLOBAL, kind: DIRECT.into(), json: json.into() });
+        }
+        if writes.is_empty() { Ok(()) } else { self.write(writes).await }
+    }
+
+    async fn write(&self, account_data: Vec<AccountDataWrite>) -> Result<(), AccountDataError> {
+        self.log.write(Writes { account_data, ..Writes::default() }).await?;
+        Ok(())
+    }
+}
+
+fn tags_of(user: UserNr, room: RoomNr, tags: Map<String, Value>) -> AccountDataWrite {
+    AccountDataWrite { user, room, kind: TAGS.into(), json: json!({ "tags": tags }).to_string().into() }
+}
+
+/// `m.direct` with `new` wherever `old` is; `None` where that changes nothing.
+fn beside(direct: &str, old: &RoomId, new: &RoomId) -> Option<String> {
+    // A client may have put anything there.
+    let mut people: Map<String, Value> = serde_json::from_str(direct).ok()?;
+    let mut changed = false;
+    for rooms in people.values_mut().filter_map(Value::as_array_mut) {
+        let has = |room: &RoomId| rooms.iter().any(|it| it == room.as_str());
+        if has(old) && !has(new) {
+            rooms.push(new.as_str().into());
+            changed = true;
+        }
+    }
+    changed.then(|| Value::Object(people).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::room_id;
+
+    use super::*;
+
+    #[test]
+    fn a_new_room_stands_beside_the_old_one() {
+        let (old, new) = (room_id!("!old:a"), room_id!("!new"));
+        let beside =
+            |direct: Value| beside(&direct.to_string(), old, new).map(|it| serde_json::from_str::<Value>(&it).unwrap());
+        let before = json!({ "@bob:a": ["!old:a", "!x:a"], "@carol:a": ["!x:a"], "odd": 5 });
+        let after = json!({ "@bob:a": ["!old:a", "!x:a", "!new"], "@carol:a": ["!x:a"], "odd": 5 });
+        assert_eq!(beside(before), Some(after.clone()));
+        for nothing in [after, json!({}), json!([]), json!({ "@bob:a": "!old:a" })] {
+            assert_eq!(beside(nothing), None);
+        }
     }
 }

@@ -140,7 +140,10 @@ async fn a_room_is_replaced_with_what_it_had() {
         let _ = user.put(&format!("pushrules/global/room/{}", seg(&old)), quiet.clone()).await.ok();
         let note = json!({ "tags": { "u.work": { "order": 0.5 } } });
         let _ = user.put(&user.own(&format!("rooms/{}/account_data/m.tag", seg(&old))), note).await.ok();
+        let direct = json!({ "@carol:localhost": [old, "!other:localhost"], "@dora:localhost": ["!other:localhost"] });
+        let _ = user.put(&user.own("account_data/m.direct"), direct).await.ok();
     }
+    bob.sync().await;
     bob.post(&at(&old, "upgrade"), json!({ "new_version": "12" })).await.is(403, "M_FORBIDDEN");
 
     let body = json!({ "new_version": "12", "additional_creators": [bob.id] });
@@ -168,5 +171,12 @@ async fn a_room_is_replaced_with_what_it_had() {
         assert!(of(&old) && of(&new), "{}: {rules}", user.id);
         let tags = user.get(&user.own(&format!("rooms/{}/tags", seg(&new)))).await.ok();
         assert_eq!(tags["tags"]["u.work"]["order"], 0.5, "{}", user.id);
+        let direct = user.get(&user.own("account_data/m.direct")).await.ok();
+        let moved =
+            json!({ "@carol:localhost": [old, "!other:localhost", new], "@dora:localhost": ["!other:localhost"] });
+        assert_eq!(direct, moved, "{}", user.id);
     }
+    let news = bob.sync().await;
+    let told = list(&news["account_data"]["events"]).iter().map(|it| text(&it["type"])).collect::<Vec<_>>();
+    assert!(told.contains(&"m.direct".to_owned()) && told.contains(&"m.push_rules".to_owned()), "{told:?}");
 }
