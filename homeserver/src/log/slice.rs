@@ -135,3 +135,47 @@ pub trait Apply: Send + Sync {
     /// the watermark covers the slice; must be quick and must not block.
     fn apply(&self, slice: &Slice, own: bool);
 }
+
+#[cfg(test)]
+impl Slice {
+    /// What tests of caches apply.
+    pub fn of_test(first: i64, last: i64, rooms: Vec<RoomNr>, events: Option<Vec<Arc<LogEvent>>>) -> Self {
+        let (users, notices) = (Vec::new(), Vec::new());
+        Self {
+            generation: 1,
+            first: Pos(first),
+            last: Pos(last),
+            writer: 1,
+            rooms,
+            users,
+            notices,
+            events,
+            beside: None,
+        }
+    }
+}
+
+#[cfg(test)]
+impl LogEvent {
+    /// A message of somebody, whose numbers are all `nr`.
+    pub fn of_test(room: RoomNr, nr: i64) -> Self {
+        Self {
+            pos: Pos(nr),
+            ord: nr,
+            room,
+            nr: EventNr(nr),
+            id: format!("${nr}").into(),
+            kind: Sym(17),
+            sender: Sym(1000),
+            state_key: None,
+            ts: 0,
+            frame: FrameNr(1),
+            replaces: None,
+            membership: None,
+            json: r#"{"content":{},"sender":"@a:b","type":"m.room.message"}"#.into(),
+            txn: None,
+            redacts: None,
+            noted: Noted::default(),
+        }
+    }
+}

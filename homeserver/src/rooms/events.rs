@@ -206,44 +206,14 @@ impl Rooms {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        log::LogEvent,
-        storage::{FrameNr, Pos, Sym},
-    };
+    use crate::log::LogEvent;
 
     fn log_event(nr: i64, redacts: Option<i64>) -> Arc<LogEvent> {
-        Arc::new(LogEvent {
-            pos: Pos(nr),
-            ord: nr,
-            room: RoomNr(1),
-            nr: EventNr(nr),
-            id: format!("${nr}").into(),
-            kind: Sym(17),
-            sender: Sym(1000),
-            state_key: None,
-            ts: 0,
-            frame: FrameNr(1),
-            replaces: None,
-            membership: None,
-            json: r#"{"content":{},"sender":"@a:b","type":"m.room.message"}"#.into(),
-            txn: None,
-            redacts: redacts.map(EventNr),
-            noted: Default::default(),
-        })
+        Arc::new(LogEvent { redacts: redacts.map(EventNr), ..LogEvent::of_test(RoomNr(1), nr) })
     }
 
     fn slice(pos: i64, events: Option<Vec<Arc<LogEvent>>>) -> Slice {
-        Slice {
-            generation: 1,
-            first: Pos(pos),
-            last: Pos(pos),
-            writer: 1,
-            rooms: vec![RoomNr(1)],
-            users: Vec::new(),
-            notices: Vec::new(),
-            events,
-            beside: None,
-        }
+        Slice::of_test(pos, pos, vec![RoomNr(1)], events)
     }
 
     #[test]

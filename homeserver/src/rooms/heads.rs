@@ -263,37 +263,15 @@ mod tests {
     fn event(nr: i64, after: &[i64], state: Option<i64>) -> Arc<LogEvent> {
         let after: Vec<String> = after.iter().map(|nr| format!("${nr}")).collect();
         Arc::new(LogEvent {
-            pos: Pos(nr),
-            ord: nr,
-            room: ROOM,
-            nr: EventNr(nr),
-            id: format!("${nr}").into(),
-            kind: Sym(17),
-            sender: Sym(1000),
             state_key: state.map(|_| Sym::EMPTY),
-            ts: 0,
             frame: FrameNr(state.unwrap_or(0)),
-            replaces: None,
-            membership: None,
             json: serde_json::json!({ "prev_events": after, "depth": nr }).to_string().into(),
-            txn: None,
-            redacts: None,
-            noted: Default::default(),
+            ..LogEvent::of_test(ROOM, nr)
         })
     }
 
     fn slice(events: Option<Vec<Arc<LogEvent>>>) -> Slice {
-        Slice {
-            generation: 1,
-            first: Pos(1),
-            last: Pos(100),
-            writer: 1,
-            rooms: vec![ROOM],
-            users: Vec::new(),
-            notices: Vec::new(),
-            events,
-            beside: None,
-        }
+        Slice::of_test(1, 100, vec![ROOM], events)
     }
 
     fn heads() -> (Heads, Arc<Live>) {

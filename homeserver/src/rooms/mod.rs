@@ -55,6 +55,7 @@ mod timestamp;
 pub mod unread;
 mod upgrade;
 pub mod visibility;
+mod windows;
 mod write_error;
 
 use std::sync::Arc;

@@ -1,10 +1,8 @@
 //! Where each room's newest events stand, in memory: an incremental sync finds its timelines without a query.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Mutex, MutexGuard},
-};
+use std::sync::{Mutex, MutexGuard};
 
+use super::windows::{Placed, Windows};
 use crate::{
     log::Slice,
     storage::{Pos, RoomNr, event::Place},
@@ -14,22 +12,12 @@ use crate::{
 const CAPACITY: usize = 400_000;
 
 /// The newest places of each room, without gaps. The bodies lie in the event cache.
-pub(super) struct Recent(Mutex<State>);
+pub(super) struct Recent(Mutex<Windows<Place>>);
 
-struct State {
-    rooms: HashMap<RoomNr, Window>,
-    /// What was taken in, oldest first: the order in which it is dropped.
-    order: VecDeque<(RoomNr, Pos)>,
-    /// The greatest position at which something was dropped that a room without a window may have.
-    lost: Pos,
-    capacity: usize,
-}
-
-struct Window {
-    /// All events of the room with a position above this are here.
-    floor: Pos,
-    /// Oldest first.
-    places: VecDeque<Place>,
+impl Placed for Place {
+    fn pos(&self) -> Pos {
+        self.pos
+    }
 }
 
 /// A part of a room's log.
@@ -45,21 +33,21 @@ impl Recent {
     }
 
     fn with_capacity(capacity: usize) -> Self {
-        Self(Mutex::new(State { rooms: HashMap::new(), order: VecDeque::new(), lost: Pos(0), capacity }))
+        Self(Mutex::new(Windows::new(capacity)))
     }
 
     /// The newest `limit` events of `room` with `since < pos <= until`, or all there are; `None` where memory does not say.
     pub fn newest(&self, room: RoomNr, since: Pos, until: Pos, limit: usize) -> Option<Found> {
         let state = self.lock();
-        let window = state.rooms.get(&room)?;
-        let newest_first = window.places.iter().rev().skip_while(|p| p.pos > until);
+        let window = state.get(room)?;
+        let newest_first = window.items.iter().rev().skip_while(|p| p.pos > until);
         let places: Vec<Place> = newest_first.take_while(|p| p.pos > since).take(limit).copied().collect();
         (places.len() == limit || window.floor <= since).then_some(Found { places })
     }
 
     /// The last event of `room` up to `pos`, if it is here.
     pub fn last_before(&self, room: RoomNr, pos: Pos) -> Option<Place> {
-        self.lock().rooms.get(&room)?.places.iter().rev().find(|p| p.pos <= pos).copied()
+        self.lock().get(room)?.items.iter().rev().find(|p| p.pos <= pos).copied()
     }
 
     /// Takes in what the database said about a room without a window: its newest events up to `until`, newest first, all
@@ -67,12 +55,12 @@ impl Recent {
     pub fn seed(&self, room: RoomNr, newest_first: &[Place], floor: Pos, until: Pos) {
         let mut state = self.lock();
         // Had anything of the room come after `until`, it would have a window, or have lost it after `until`.
-        if newest_first.is_empty() || state.rooms.contains_key(&room) || state.lost > until {
+        if newest_first.is_empty() || state.get(room).is_some() || state.lost > until {
             return;
         }
-        let places: VecDeque<Place> = newest_first.iter().rev().copied().collect();
-        state.order.extend(places.iter().map(|p| (room, p.pos)));
-        state.rooms.insert(room, Window { floor, places });
+        for place in newest_first.iter().rev() {
+            state.push(room, floor, *place);
+        }
         state.trim();
     }
 
@@ -80,47 +68,20 @@ impl Recent {
         let mut state = self.lock();
         let Some(events) = &slice.events else {
             for room in &slice.rooms {
-                state.rooms.remove(room);
+                state.remove(*room);
             }
             state.lost = slice.last;
             return;
         };
         for event in events {
             let place = Place { room: event.room, nr: event.nr, pos: event.pos, ord: event.ord, frame: event.frame };
-            let empty = || Window { floor: Pos(slice.first.0 - 1), places: VecDeque::new() };
-            state.rooms.entry(event.room).or_insert_with(empty).places.push_back(place);
-            state.order.push_back((event.room, event.pos));
+            state.push(event.room, Pos(slice.first.0 - 1), place);
         }
         state.trim();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(|poisoned| {
-            // A window may have lost an event half-way in: begin anew.
-            let mut state = poisoned.into_inner();
-            state.rooms.clear();
-            state.order.clear();
-            state.lost = Pos(i64::MAX);
-            state
-        })
-    }
-}
-
-impl State {
-    fn trim(&mut self) {
-        while self.order.len() > self.capacity {
-            let Some((room, pos)) = self.order.pop_front() else { return };
-            let Some(window) = self.rooms.get_mut(&room) else { continue };
-            // Otherwise it belonged to a window of the room that is gone.
-            if window.places.front().is_some_and(|p| p.pos == pos) {
-                window.places.pop_front();
-                window.floor = pos;
-            }
-            if window.places.is_empty() {
-                self.rooms.remove(&room);
-                self.lost = self.lost.max(pos);
-            }
-        }
+    fn lock(&self) -> MutexGuard<'_, Windows<Place>> {
+        Windows::lock(&self.0)
     }
 }
 
@@ -169,18 +130,7 @@ mod tests {
     #[test]
     fn nothing_is_taken_from_the_database_that_a_later_event_may_have_overtaken() {
         let recent = Recent::with_capacity(10);
-        let slice = |last: i64| Slice {
-            generation: 1,
-            first: Pos(last),
-            last: Pos(last),
-            writer: 1,
-            rooms: vec![ROOM],
-            users: Vec::new(),
-            notices: Vec::new(),
-            events: None,
-            beside: None,
-        };
-        recent.apply(&slice(30));
+        recent.apply(&Slice::of_test(30, 30, vec![ROOM], None));
         recent.seed(ROOM, &[place(20)], Pos(0), Pos(29));
         assert_eq!(positions(recent.newest(ROOM, Pos(0), Pos(30), 3)), None);
         recent.seed(ROOM, &[place(20)], Pos(0), Pos(30));

@@ -99,16 +99,17 @@ pub async fn children(
         (..=1, true) => {
             "select nr, ord from relation
               where room = $1 and target = $2 and ($3::integer is null or rel_type = $3)
-                and ($4::integer is null or type = $4) and ord >= $5 and ord < $6 and $8 = $8
+                and ($4::integer is null or type = $4) and ord >= $5 and ord < $6
               order by ord desc limit $7"
         }
         (..=1, false) => {
             "select nr, ord from relation
               where room = $1 and target = $2 and ($3::integer is null or rel_type = $3)
-                and ($4::integer is null or type = $4) and ord >= $5 and ord < $6 and $8 = $8
+                and ($4::integer is null or type = $4) and ord >= $5 and ord < $6
               order by ord limit $7"
         }
-        (_, true) => {
+        // All of the tree is read and sorted anyway.
+        (..) => {
             "with recursive tree as (
                  select nr, rel_type, type, ord, 1 as depth from relation where room = $1 and target = $2
                  union all
@@ -118,32 +119,15 @@ pub async fn children(
              select nr, ord from tree
               where ($3::integer is null or rel_type = $3) and ($4::integer is null or type = $4)
                 and ord >= $5 and ord < $6
-              group by nr, ord order by ord desc limit $7"
-        }
-        (_, false) => {
-            "with recursive tree as (
-                 select nr, rel_type, type, ord, 1 as depth from relation where room = $1 and target = $2
-                 union all
-                 select r.nr, r.rel_type, r.type, r.ord, t.depth + 1
-                   from tree t join event e on e.nr = t.nr join relation r on r.target = e.id and r.room = $1
-                  where t.depth < $8)
-             select nr, ord from tree
-              where ($3::integer is null or rel_type = $3) and ($4::integer is null or type = $4)
-                and ord >= $5 and ord < $6
-              group by nr, ord order by ord limit $7"
+              group by nr, ord order by case when $9 then -ord else ord end limit $7"
         }
     };
-    Ok(sqlx::query_as(sql)
-        .bind(wanted.room)
-        .bind(wanted.target)
-        .bind(wanted.rel_type)
-        .bind(wanted.kind)
-        .bind(low)
-        .bind(high)
-        .bind(limit)
-        .bind(wanted.depth)
-        .fetch_all(pool)
-        .await?)
+    let mut query = sqlx::query_as(sql).bind(wanted.room).bind(wanted.target).bind(wanted.rel_type).bind(wanted.kind);
+    query = query.bind(low).bind(high).bind(limit);
+    if wanted.depth > 1 {
+        query = query.bind(wanted.depth).bind(backwards);
+    }
+    Ok(query.fetch_all(pool).await?)
 }
 
 /// The events of `sender` that relate to `target` so.

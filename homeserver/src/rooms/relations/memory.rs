@@ -154,48 +154,22 @@ impl Apply for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        log::LogEvent,
-        storage::{EventNr, FrameNr, Sym},
-    };
+    use crate::{log::LogEvent, storage::EventNr};
 
     fn event(pos: i64, target: Option<&str>, redacts: Option<i64>) -> Arc<LogEvent> {
         let relates = target.map_or(String::new(), |target| {
             format!(r#""m.relates_to":{{"rel_type":"m.thread","event_id":"{target}"}}"#)
         });
         Arc::new(LogEvent {
-            pos: Pos(pos),
-            ord: pos,
-            room: RoomNr(1),
-            nr: EventNr(pos),
-            id: format!("${pos}").into(),
-            kind: Sym(17),
-            sender: Sym(1000),
-            state_key: None,
-            ts: 0,
-            frame: FrameNr(1),
-            replaces: None,
-            membership: None,
             json: format!(r#"{{"content":{{{relates}}},"sender":"@a:b","type":"m.room.message"}}"#).into(),
-            txn: None,
             redacts: redacts.map(EventNr),
-            noted: Default::default(),
+            ..LogEvent::of_test(RoomNr(1), pos)
         })
     }
 
     fn slice(first: i64, events: Option<Vec<Arc<LogEvent>>>) -> Slice {
         let last = first + events.as_ref().map_or(0, |events| events.len() as i64 - 1);
-        Slice {
-            generation: 1,
-            first: Pos(first),
-            last: Pos(last),
-            writer: 1,
-            rooms: vec![RoomNr(1)],
-            users: Vec::new(),
-            notices: Vec::new(),
-            events,
-            beside: None,
-        }
+        Slice::of_test(first, last, vec![RoomNr(1)], events)
     }
 
     fn stored(pos: i64) -> StoredEvent {

@@ -94,7 +94,7 @@ impl Seen {
 
     /// The same at `until`; `None` where the window does not reach far enough.
     fn advance(&self, user: UserNr, window: &Window, quiet: bool, until: Pos) -> Option<Self> {
-        let newer = || window.notes.iter().rev().take_while(|note| note.pos > self.as_of);
+        let newer = || window.items.iter().rev().take_while(|note| note.pos > self.as_of);
         let anew = self.stale || self.quiet != quiet || newer().any(Note::is_redaction);
         let from = if anew { self.base } else { self.as_of };
         if window.floor > from {
@@ -104,9 +104,9 @@ impl Seen {
         if anew {
             seen.lines.iter_mut().for_each(|line| line.count = Count::default());
         }
-        let first = window.notes.partition_point(|note| note.pos <= from);
+        let first = window.items.partition_point(|note| note.pos <= from);
         let end = seen.as_of;
-        for note in window.notes.range(first..).take_while(|note| note.pos <= end) {
+        for note in window.items.range(first..).take_while(|note| note.pos <= end) {
             seen.add(user, note);
         }
         let base = seen.base;
@@ -238,7 +238,7 @@ mod tests {
     use crate::{
         rooms::unread::notes::Notes,
         storage::{
-            EventNr, FrameNr, Sym,
+            EventNr, Sym,
             commit::{Exception, Noted},
         },
     };
@@ -254,39 +254,12 @@ mod tests {
             thread: thread.map(Arc::from),
             exceptions: mentions_me.then_some(exception).into_iter().collect(),
         };
-        Arc::new(LogEvent {
-            pos: Pos(pos),
-            ord: pos,
-            room: ROOM,
-            nr: EventNr(pos),
-            id: format!("${pos}").into(),
-            kind: Sym(17),
-            sender: Sym(sender),
-            state_key: None,
-            ts: 0,
-            frame: FrameNr(1),
-            replaces: None,
-            membership: None,
-            json: "{}".into(),
-            txn: None,
-            redacts: redacts.map(EventNr),
-            noted,
-        })
+        Arc::new(LogEvent { sender: Sym(sender), redacts: redacts.map(EventNr), noted, ..LogEvent::of_test(ROOM, pos) })
     }
 
     fn notes(events: Vec<Arc<LogEvent>>) -> Notes {
         let notes = Notes::new();
-        notes.apply(&Slice {
-            generation: 1,
-            first: Pos(1),
-            last: Pos(100),
-            writer: 1,
-            rooms: vec![ROOM],
-            users: Vec::new(),
-            notices: Vec::new(),
-            events: Some(events),
-            beside: None,
-        });
+        notes.apply(&Slice::of_test(1, 100, vec![ROOM], Some(events)));
         notes
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
-    messages::most,
+    paging::most,
     read_error::{show, show_bundled},
 };
 use crate::{

@@ -7,7 +7,7 @@ use ruma::{OwnedRoomId, RoomId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{messages::token, read_error::show};
+use super::{paging::token, read_error::show};
 use crate::{
     http::{ApiError, Json, Path, Query, Routes},
     rooms::{Rooms, access::ReadError, state_read::MembersAsk},

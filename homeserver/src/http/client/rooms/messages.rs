@@ -5,13 +5,13 @@ use ruma::OwnedRoomId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::read_error::{filter, show, show_bundled};
+use super::{
+    paging::{Dir, most, token},
+    read_error::{filter, show, show_bundled},
+};
 use crate::{
     http::{ApiError, Json, Path, Query, Routes},
-    rooms::{
-        PageToken, Rooms,
-        messages::{Direction, PageAsk},
-    },
+    rooms::{Rooms, messages::PageAsk},
     sync::Sync,
     users::Requester,
 };
@@ -29,14 +29,6 @@ struct Ask {
     filter: Option<String>,
 }
 
-#[derive(Deserialize)]
-enum Dir {
-    #[serde(rename = "b")]
-    Backwards,
-    #[serde(rename = "f")]
-    Forwards,
-}
-
 #[derive(Serialize)]
 struct Answer {
     start: String,
@@ -45,20 +37,6 @@ struct Answer {
     chunk: Vec<Box<RawValue>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     state: Vec<Box<RawValue>>,
-}
-
-/// How many events one answer holds at most.
-const MOST: u64 = 1000;
-
-/// As many as were asked for, within bounds; 10 where nothing was said.
-pub(super) fn most(limit: Option<u64>) -> usize {
-    usize::try_from(limit.unwrap_or(10).min(MOST)).unwrap_or(0)
-}
-
-/// A token of `/sync` or of a page; nothing may stand for none.
-pub(super) fn token(name: &str, text: Option<&str>) -> Result<Option<PageToken>, ApiError> {
-    let token = text.filter(|text| !text.is_empty()).map(str::parse).transpose();
-    token.map_err(|error| ApiError::invalid_param(format!("The parameter `{name}` is not valid: {error}.")))
 }
 
 async fn messages(
@@ -74,10 +52,7 @@ async fn messages(
     let page_ask = PageAsk {
         from: token("from", ask.from.as_deref())?,
         to: token("to", ask.to.as_deref())?,
-        direction: match dir {
-            Dir::Backwards => Direction::Backwards,
-            Dir::Forwards => Direction::Forwards,
-        },
+        direction: dir.into(),
         limit: most(ask.limit),
         filter: &filter(ask.filter.as_deref())?,
     };
@@ -89,14 +64,4 @@ async fn messages(
         chunk: show_bundled(&rooms, &sync, &requester, page.chunk).await?,
         state: show(&rooms, &requester, page.members).await?,
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn limits_are_kept_within_bounds() {
-        assert_eq!([None, Some(0), Some(50), Some(u64::MAX)].map(most), [10, 0, 50, 1000]);
-    }
 }

@@ -11,6 +11,7 @@ mod initial_sync;
 mod members;
 mod membership;
 mod messages;
+mod paging;
 mod public;
 mod read_error;
 mod receipts;

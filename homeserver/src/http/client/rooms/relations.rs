@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
-    messages::{most, token},
+    paging::{Dir, most, token},
     read_error::show_bundled,
 };
 use crate::{
@@ -40,14 +40,6 @@ struct Ask {
     limit: Option<u64>,
     dir: Option<Dir>,
     recurse: Option<bool>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-enum Dir {
-    #[serde(rename = "b")]
-    Backwards,
-    #[serde(rename = "f")]
-    Forwards,
 }
 
 #[derive(Serialize)]
@@ -107,10 +99,7 @@ async fn children(
         kind,
         from: token("from", ask.from.as_deref())?,
         to: token("to", ask.to.as_deref())?,
-        direction: match ask.dir {
-            Some(Dir::Forwards) => Direction::Forwards,
-            Some(Dir::Backwards) | None => Direction::Backwards,
-        },
+        direction: ask.dir.map_or(Direction::Backwards, Direction::from),
         limit: positive(ask.limit),
         recurse,
     };
