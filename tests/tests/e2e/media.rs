@@ -225,7 +225,7 @@ async fn a_quota_holds_however_many_uploads_end_at_once() {
     let _ = alice.server.try_bytes("PUT", &path, Some(&alice.token), small).await.expect("an answer").ok();
 }
 
-fn files(folder: &Path) -> usize {
+pub(crate) fn files(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
 }

@@ -2,15 +2,18 @@
 
 use std::{
     collections::HashMap,
+    fs,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use futures::future::join_all;
 use roost_tests::{
-    Quickstart, User,
+    User,
     http::{Reply, seg, text},
-    shared, turn,
+    node::Node,
+    postgres::Postgres,
+    scratch, shared, turn,
 };
 use serde_json::json;
 use tokio::{
@@ -18,7 +21,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::media::{header, png, size};
+use crate::media::{files, header, png, size};
 
 /// The one address that the server may go to; the site answers at others, too.
 const ALLOWED: &str = "127.0.0.2";
@@ -27,16 +30,15 @@ const ALLOWED: &str = "127.0.0.2";
 async fn a_link_shows_what_its_page_says_and_leads_to_no_private_address() {
     let _turn = turn::shared().await;
     let site = Site::start().await;
-    let quickstart = Quickstart::start_with(&[
-        ("ROOST_REGISTRATION__MODE", "open"),
-        ("ROOST_RATE_LIMITS__ENABLED", "false"),
-        ("ROOST_MEDIA__URL_PREVIEWS", "true"),
-        ("ROOST_MEDIA__URL_PREVIEW_ALLOW", &format!("[\"{ALLOWED}\"]")),
-        ("ROOST_MEDIA__USER_QUOTA", "100"),
-    ])
-    .await;
-    let alice = quickstart.server().user("alice").await;
-    let bob = quickstart.server().user("bob").await;
+    let (postgres, folder) = (Postgres::start().await, scratch::dir("media"));
+    let path = folder.display();
+    let media_keys = format!(
+        "[media]\npath = \"{path}\"\nuser_quota = 100\nurl_previews = true\nurl_preview_allow = [\"{ALLOWED}\"]\n"
+    );
+    let mut node = Node::start("previews", "localhost", &postgres.url(), None, &media_keys);
+    node.ready(Duration::from_secs(60)).await;
+    let alice = node.server().user("alice").await;
+    let bob = node.server().user("bob").await;
     let ask = async |path: &str| preview(&alice, &site.at(ALLOWED, path)).await;
     // While the others go on: what comes a byte at a time is given up in the end.
     let slow = tokio::spawn({
@@ -122,8 +124,36 @@ async fn a_link_shows_what_its_page_says_and_leads_to_no_private_address() {
     let slow = slow.await.expect("an answer");
     slow.is(504, "M_UNKNOWN");
     assert!(slow.took < Duration::from_secs(14), "{:?}", slow.took);
-    let incoming = quickstart.data().join("media/incoming");
-    assert_eq!(std::fs::read_dir(incoming).expect("a folder").count(), 0, "what was not kept is gone");
+    // The marker, the picture and its thumbnail.
+    assert_eq!(files(&folder), 3, "what was not kept is gone");
+
+    // A picture whose file was lost, as it is where a backup was restored, comes back when it is seen again.
+    let shown = async || (preview(&alice, &url).await.ok(), media(&alice, &format!("download/{medium}")).await.status);
+    let entries = fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    for lost in entries.filter(|path| path.is_dir() && !path.ends_with("incoming")) {
+        fs::remove_dir_all(lost).expect("a folder");
+    }
+    node.terminate().await;
+    node.up();
+    node.ready(Duration::from_secs(60)).await;
+    assert_eq!(media(&alice, &format!("download/{medium}")).await.status, 404);
+    assert_eq!(shown().await, (film.clone(), 200));
+    // What nobody saw for a week goes, and its file with it.
+    assert_eq!(files(&folder), 2);
+    let week =
+        "with old as (update media set created_ts = created_ts - 604800000 returning id) select count(*) from old";
+    assert_eq!(postgres.number(week).await, 1);
+    node.terminate().await;
+    node.up();
+    node.ready(Duration::from_secs(60)).await;
+    for attempt in 0.. {
+        if files(&folder) == 1 {
+            break;
+        }
+        assert!(attempt < 100, "the picture stays");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(shown().await, (film, 200));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,11 +71,14 @@ impl Media {
         needed.map(drop)
     }
 
-    /// Removes what nobody has asked for in a week, until `shutdown`.
+    /// Removes what nobody has asked for in a week, now and every hour until `shutdown`.
     pub async fn housekeeping(self, shutdown: CancellationToken) {
-        while shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+        loop {
             if let Err(error) = self.forget_pictures().await {
                 tracing::warn!(%error, "pictures of previews could not be removed");
+            }
+            if shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
+                return;
             }
         }
     }
