@@ -8,10 +8,7 @@ use serde_json::value::RawValue;
 use super::Keys;
 use crate::{
     clock::now_ms,
-    storage::{
-        self, UserNr, one_time_key,
-        one_time_key::{Claimed, WantedKey},
-    },
+    storage::{self, UserNr, one_time_key, one_time_key::WantedKey},
 };
 
 /// The algorithm wanted, by user and device.
@@ -24,13 +21,6 @@ pub struct ClaimedKeys {
     pub keys: BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, BTreeMap<String, Box<RawValue>>>>,
     /// Servers that could not be asked.
     pub unreachable: Vec<OwnedServerName>,
-}
-
-/// Leaves in `asked` what is not `found`; says whether anything is.
-fn leave_unserved(asked: &mut Vec<WantedKey<'_>>, found: &[Claimed]) -> bool {
-    let served: HashSet<(UserNr, &str)> = found.iter().map(|key| (key.user, &*key.device_id)).collect();
-    asked.retain(|key| !served.contains(&(key.user, key.device_id)));
-    !asked.is_empty()
 }
 
 impl Keys {
@@ -52,15 +42,15 @@ impl Keys {
                 })
             })
             .collect();
+        // One order for all claims: two that meet don't wait for each other crosswise.
+        asked.sort_unstable();
         let names: HashMap<UserNr, &UserId> = users.into_iter().collect();
 
-        let (pool, now) = (&self.0.pool, now_ms());
-        let mut found = one_time_key::claim(pool, &asked, now, false).await?;
-        if leave_unserved(&mut asked, &found) {
-            found.extend(one_time_key::claim(pool, &asked, now, true).await?);
-        }
-        if leave_unserved(&mut asked, &found) {
-            found.extend(one_time_key::claim_fallback(pool, &asked).await?);
+        let mut found = one_time_key::claim(&self.0.pool, &asked, now_ms()).await?;
+        if found.len() < asked.len() {
+            let served: HashSet<(UserNr, &str)> = found.iter().map(|key| (key.user, &*key.device_id)).collect();
+            asked.retain(|key| !served.contains(&(key.user, key.device_id)));
+            found.extend(one_time_key::claim_fallback(&self.0.pool, &asked).await?);
         }
         self.counts_changed(&found.iter().map(|key| key.device).collect::<Vec<_>>()).await;
         for key in found {

@@ -47,6 +47,7 @@ pub async fn purge(conn: &mut PgConnection, user: UserNr, devices: &[(DeviceNr, 
     let names: Vec<&str> = devices.iter().map(|d| &*d.1).collect();
     let by_number = [
         "delete from one_time_key where device = any($1)",
+        "delete from claimed_key where device = any($1)",
         "delete from fallback_key where device = any($1)",
         "delete from to_device where device = any($1)",
     ];

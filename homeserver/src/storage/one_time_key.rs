@@ -14,7 +14,7 @@ pub struct NewKey {
 }
 
 /// A key to claim.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WantedKey<'a> {
     pub user: UserNr,
     pub device_id: &'a str,
@@ -53,7 +53,7 @@ pub struct Upload<'a> {
 pub enum Uploaded {
     /// It is stored; this is what the device has now, as [`counts`] says it.
     Stored(Vec<(String, Option<i64>)>),
-    /// Nothing of it is stored: this key is there already with other bytes, claimed or not.
+    /// Nothing of it is stored: this key is there already with other bytes. A claimed one's text is `null`.
     Exists(NewKey),
 }
 
@@ -105,31 +105,9 @@ pub async fn counts(pool: &PgPool, device: DeviceNr) -> Result<Vec<(String, Opti
     Ok(sqlx::query_as(sql).bind(device).fetch_all(pool).await?)
 }
 
-/// Finds keys, with or without a lock on them, and marks them as claimed. One order for all claims: two that meet don't wait
-/// for each other crosswise.
-macro_rules! claim {
-    ($lock:literal) => {
-        concat!(
-            "with picked as (
-                 select d.usr, d.device_id, k.place
-                   from unnest($1::integer[], $2::text[], $3::text[]) as w (usr, device_id, algorithm)
-                   join device d on d.usr = w.usr and d.device_id = w.device_id
-                  cross join lateral (select o.ctid as place from one_time_key o
-                                       where o.device = d.nr and o.algorithm = w.algorithm and o.claimed_ts is null
-                                       order by o.nr limit 1 ",
-            $lock,
-            ") k order by d.nr)
-             update one_time_key o set claimed_ts = $4 from picked p where o.ctid = p.place and o.claimed_ts is null
-             returning p.usr, p.device_id, o.device, o.algorithm, o.key_id, o.json"
-        )
-    };
-}
-
-/// Claims the oldest key for each device and algorithm. Two claims at once never get the same key: where they meet, the later
-/// one passes over what the other has, and may come back without a key that is there; `again` says that it did, and takes
-/// keys that nobody else is claiming.
-pub async fn claim(pool: &PgPool, wanted: &[WantedKey<'_>], now: i64, again: bool) -> Result<Vec<Claimed>> {
-    let sql = if again { claim!("for update skip locked") } else { claim!("") };
+/// Claims the oldest key for each device and algorithm. Two claims at once never get the same key.
+pub async fn claim(pool: &PgPool, wanted: &[WantedKey<'_>], now: i64) -> Result<Vec<Claimed>> {
+    let sql = "select usr, device_id, device, algorithm, key_id, json from claim_keys_v1($1, $2, $3, $4)";
     let (users, devices, algorithms) = columns(wanted);
     Ok(sqlx::query_as(sql).bind(users).bind(devices).bind(algorithms).bind(now).fetch_all(pool).await?)
 }

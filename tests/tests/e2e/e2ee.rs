@@ -107,13 +107,17 @@ async fn a_key_id_cannot_be_given_other_bytes() {
     let _ = alice.post("keys/upload", upload.clone()).await.ok();
 
     // The same again is no error: the answer may have been lost.
-    let again = alice.on(&two).post("keys/upload", upload).await.ok();
-    assert_eq!(again["one_time_key_counts"]["signed_curve25519"], 1);
-    let reply = alice.on(&two).post("keys/upload", json!({ "one_time_keys": other })).await;
-
-    assert_eq!(reply.status, 400, "{}", reply.text());
-    let words = text(&reply.body["error"]);
-    assert!(words.starts_with("One time key ") && words.contains("already exists"), "{words}");
+    let bob = two.user("bob").await;
+    for left in [1, 0] {
+        let again = alice.on(&two).post("keys/upload", upload.clone()).await.ok();
+        assert_eq!(again["one_time_key_counts"]["signed_curve25519"], left);
+        let reply = alice.on(&two).post("keys/upload", json!({ "one_time_keys": other })).await;
+        assert_eq!(reply.status, 400, "{}", reply.text());
+        let words = text(&reply.body["error"]);
+        assert!(words.starts_with("One time key ") && words.contains("already exists"), "{words}");
+        // Given out, it stays taken, and is not given out again.
+        assert_eq!(claim(&bob, &alice).await.is_some(), left == 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -292,6 +292,12 @@ async fn events_reach_gateways_whatever_these_do_and_nodes_die() {
     pest.join(&room).await;
     let _ =
         bob.put(&bob.own("account_data/m.ignored_user_list"), json!({ "ignored_users": { &pest.id: {} } })).await.ok();
+    // It is her node that evaluates the message: his list was written on the other.
+    let ignoring = |sync: &Value| {
+        let all = sync["account_data"]["events"].as_array()?.iter();
+        all.filter(|it| it["type"] == "m.ignored_user_list").map(drop).next()
+    };
+    bob.on(&one).wait_for("his list on her node", ignoring).await;
     pest.say(&room, "buy").await;
     let second = alice.say(&room, "second").await;
     assert_eq!(phone.wait_for(&second).await["counts"]["unread"], 2);
