@@ -90,6 +90,29 @@ impl Gateway {
         self.sent().iter().filter_map(|it| it["event_id"].as_str().map(str::to_owned)).collect()
     }
 
+    /// The counts that it was sent by themselves.
+    #[must_use]
+    pub fn badges(&self) -> Vec<u64> {
+        let alone = self.sent().into_iter().filter(|it| it["event_id"].is_null());
+        alone.filter_map(|it| it["counts"]["unread"].as_u64()).collect()
+    }
+
+    /// Waits until the last count that it was sent by itself is `unread`, and returns that notification.
+    ///
+    /// # Panics
+    /// If it does not come in time.
+    pub async fn wait_for_badge(&self, unread: u64) -> Value {
+        let begin = Instant::now();
+        loop {
+            let last = self.sent().into_iter().rfind(|it| it["event_id"].is_null());
+            if let Some(found) = last.filter(|it| it["counts"]["unread"] == unread) {
+                return found;
+            }
+            assert!(begin.elapsed() < PATIENCE, "no count of {unread}; there were {:#?}", self.sent());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until it was sent `event`, and returns that notification.
     ///
     /// # Panics

@@ -129,6 +129,7 @@ pub(super) async fn build(config: &Config, database: &Database, level: Level) ->
             pool: pool.clone(),
             connect: database.connect.clone(),
             log: log.clone(),
+            bell: bell.clone(),
             rooms: rooms.clone(),
             follow,
             allowed_private_networks: config.push.allowed_private_networks.clone(),

@@ -28,6 +28,8 @@ pub enum Topic {
     Ephemeral,
     /// Devices some of whose one-time keys were claimed or uploaded.
     Keys,
+    /// What push gateways were told of unread counts.
+    Badges,
 }
 
 impl Topic {
@@ -37,6 +39,7 @@ impl Topic {
             Self::Heartbeat => "heartbeat",
             Self::Ephemeral => "ephemeral",
             Self::Keys => "keys",
+            Self::Badges => "badges",
         }
     }
 }

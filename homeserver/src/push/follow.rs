@@ -3,17 +3,17 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use tokio::sync::{Notify, mpsc};
 
-use super::holders::Holders;
+use super::{badges::Badges, holders::Holders};
 use crate::{
-    log::{Apply, Notice, Slice},
-    storage::{EventNr, Pos},
+    log::{Apply, LogEvent, Notice, Slice},
+    storage::{EventNr, Membership, Pos, UserNr},
 };
 
 /// Events that wait for the worker; beyond, they are read from the database.
@@ -22,6 +22,7 @@ const QUEUE: usize = 10_000;
 /// Follows the log.
 pub struct Follow {
     pub(super) holders: Holders,
+    pub(super) badges: Badges,
     sender: mpsc::Sender<(EventNr, Pos)>,
     receiver: Mutex<Option<mpsc::Receiver<(EventNr, Pos)>>>,
     progress: Mutex<Progress>,
@@ -55,6 +56,7 @@ impl Follow {
         let (sender, receiver) = mpsc::channel(QUEUE);
         Self {
             holders: Holders::new(),
+            badges: Badges::new(),
             sender,
             receiver: Mutex::new(Some(receiver)),
             progress: Mutex::default(),
@@ -109,6 +111,23 @@ impl Follow {
         self.missing.notified().await;
     }
 
+    /// Users with pushers whose counts may have fallen: they read, left a room or changed their rules.
+    fn counted_anew(&self, slice: &Slice) -> Vec<UserNr> {
+        if self.holders.is_empty() {
+            return Vec::new();
+        }
+        let mut users: Vec<UserNr> = Vec::new();
+        if let Some(beside) = &slice.beside {
+            users.extend(beside.receipts.iter().map(|receipt| receipt.user));
+            users.extend(beside.push_rules.iter().flatten());
+        }
+        let gone = |event: &&Arc<LogEvent>| matches!(event.membership, Some(Membership::Leave | Membership::Ban));
+        users.extend(slice.events.iter().flatten().filter(gone).filter_map(|event| event.state_key));
+        users.sort_unstable();
+        users.dedup();
+        self.holders.among(&users)
+    }
+
     /// Whether other nodes have written since the last call.
     pub(super) fn take_others(&self) -> bool {
         self.others.swap(false, Ordering::Relaxed)
@@ -122,6 +141,7 @@ impl Apply for Follow {
                 self.holders.touch(*user);
             }
         }
+        self.badges.touch(&self.counted_anew(slice), own);
         if !own {
             self.others.store(true, Ordering::Relaxed);
             return;

@@ -4,6 +4,7 @@
 //! - `holders`: who has any, in memory: an event that concerns nobody with a pusher costs nothing
 //! - `follow`: hears what this node committed; `worker` decides what of it goes where
 //! - `lane`: a pusher's way to its gateway, one request at a time; `retry` is for those whose gateway takes nothing
+//! - `badges`: the number on an app's icon, where it changes without an event
 //! - `notification`: what a gateway is sent; `gateway`: the request, and which addresses it may go to
 //! - `cursor`: how far this node is, and what nodes that ended have left
 //!
@@ -13,6 +14,7 @@
 //! **Invariant:** nothing here waits on the way of a message: what is committed is pushed afterwards, from a bounded queue,
 //! and from the database where the queue was full.
 
+mod badges;
 mod cursor;
 mod follow;
 mod gateway;
@@ -33,7 +35,7 @@ pub use self::{
     follow::Follow,
     pushers::{Pusher, PusherData, PushersError, SetPusher, Stored},
 };
-use crate::{log::Log, rooms::Rooms, storage};
+use crate::{bell::Bell, log::Log, rooms::Rooms, storage};
 
 /// Pushers. Cheap to clone.
 #[derive(Clone)]
@@ -44,6 +46,7 @@ pub struct Options {
     pub pool: PgPool,
     pub connect: PgConnectOptions,
     pub log: Log,
+    pub bell: Bell,
     pub rooms: Rooms,
     /// Built before the log, which tells it what is committed.
     pub follow: Arc<Follow>,
@@ -55,6 +58,7 @@ struct Inner {
     pool: PgPool,
     connect: PgConnectOptions,
     log: Log,
+    bell: Bell,
     rooms: Rooms,
     follow: Arc<Follow>,
     gateway: gateway::Gateway,
@@ -67,12 +71,15 @@ impl Push {
     /// # Errors
     /// The database's own, or that no HTTP client can be built.
     pub async fn start(options: Options, shutdown: CancellationToken, tasks: &TaskTracker) -> storage::Result<Self> {
-        let Options { pool, connect, log, rooms, follow, allowed_private_networks } = options;
+        let Options { pool, connect, log, bell, rooms, follow, allowed_private_networks } = options;
         let gateway = gateway::Gateway::new(allowed_private_networks)
             .map_err(|error| storage::Error::Inconsistent(format!("no HTTP client: {error}")))?;
         follow.holders.fill(storage::pusher::holders(&pool).await?);
-        let push = Self(Arc::new(Inner { pool, connect, log, rooms, follow, gateway, lanes: lane::Lanes::new() }));
+        let push =
+            Self(Arc::new(Inner { pool, connect, log, bell, rooms, follow, gateway, lanes: lane::Lanes::new() }));
         tasks.spawn(push.clone().work(shutdown.clone()));
+        tasks.spawn(push.clone().hear_badges(shutdown.clone()));
+        tasks.spawn(push.clone().keep_badges(shutdown.clone()));
         tasks.spawn(push.clone().keep_cursor(shutdown));
         Ok(push)
     }

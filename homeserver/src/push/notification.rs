@@ -16,7 +16,8 @@ use crate::{
 pub(super) struct Target {
     pub url: String,
     event_id_only: bool,
-    badge: bool,
+    /// Whether it is told how much is unread.
+    pub badge: bool,
     /// What the client gave, without the URL.
     data: Map<String, Value>,
 }
@@ -28,8 +29,10 @@ pub(super) struct Body {
 
 #[derive(Serialize)]
 struct Notification {
-    event_id: String,
-    room_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room_id: Option<String>,
     prio: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     counts: Option<Value>,
@@ -75,6 +78,31 @@ impl Target {
         let disabled = data.remove("org.matrix.msc4076.disable_badge_count");
         Some(Self { url, event_id_only, badge: disabled != Some(Value::Bool(true)), data })
     }
+
+    /// A body that tells how much is unread, and nothing else.
+    pub fn badge(&self, pusher: &Pusher, unread: u64) -> Body {
+        Body {
+            notification: Notification {
+                event_id: None,
+                room_id: None,
+                prio: "low",
+                // Nothing else says that all is read: gateways leave the icon alone where there is no number.
+                counts: Some(counts(unread)),
+                devices: [self.device(pusher, None)],
+                event: None,
+            },
+        }
+    }
+
+    fn device(&self, pusher: &Pusher, tweaks: Option<Map<String, Value>>) -> Device {
+        Device {
+            app_id: pusher.app_id.clone(),
+            pushkey: pusher.pushkey.clone(),
+            pushkey_ts: pusher.created_ts / 1000,
+            data: self.data.clone(),
+            tweaks,
+        }
+    }
 }
 
 impl Push {
@@ -82,12 +110,14 @@ impl Push {
     ///
     /// # Errors
     /// The database's own.
-    pub(super) async fn notification(&self, pusher: &Pusher, target: &Target, notified: &Notified) -> Result<Body> {
+    pub(super) async fn notification(
+        &self,
+        pusher: &Pusher,
+        target: &Target,
+        notified: &Notified,
+        unread: Option<u64>,
+    ) -> Result<Body> {
         let Notified { event, room, actions } = notified;
-        let counts = match target.badge {
-            true => Some(self.unread(pusher.user).await?).filter(|unread| *unread > 0),
-            false => None,
-        };
         let loud = actions.highlight() || actions.sound().is_some() || event.kind_text() == "m.room.encrypted";
         let shown = if target.event_id_only {
             None
@@ -103,27 +133,20 @@ impl Push {
                 content: render::content(event)?,
             })
         };
-        let device = Device {
-            app_id: pusher.app_id.clone(),
-            pushkey: pusher.pushkey.clone(),
-            pushkey_ts: pusher.created_ts / 1000,
-            data: target.data.clone(),
-            tweaks: (!target.event_id_only).then(|| tweaks(actions)),
-        };
         Ok(Body {
             notification: Notification {
-                event_id: event.id.to_string(),
-                room_id: room.id.to_string(),
+                event_id: Some(event.id.to_string()),
+                room_id: Some(room.id.to_string()),
                 prio: if loud { "high" } else { "low" },
-                counts: counts.map(|unread| json!({ "unread": unread })),
-                devices: [device],
+                counts: unread.map(counts),
+                devices: [target.device(pusher, (!target.event_id_only).then(|| tweaks(actions)))],
                 event: shown,
             },
         })
     }
 
     /// What the user has not read, in all rooms.
-    async fn unread(&self, user: UserNr) -> Result<u64> {
+    pub(super) async fn unread(&self, user: UserNr) -> Result<u64> {
         let joined = self.0.rooms.joined_rooms(user).await?;
         let counts = self.0.rooms.counts(user, &joined).await?;
         Ok(counts.values().map(|unread| unread.total().notify).sum())
@@ -135,6 +158,10 @@ impl Push {
         let value = event.as_ref().and_then(|event| event.content_value(field));
         Ok(value.and_then(|json| serde_json::from_str(json).ok()))
     }
+}
+
+fn counts(unread: u64) -> Value {
+    json!({ "unread": unread })
 }
 
 fn tweaks(actions: &[Action]) -> Map<String, Value> {

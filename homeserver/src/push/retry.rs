@@ -9,6 +9,7 @@ use std::{
 use super::{
     Push,
     gateway::Outcome,
+    lane::Job,
     worker::{Notified, STALE_MS},
 };
 use crate::{
@@ -64,6 +65,8 @@ impl Push {
         // What came meanwhile was still passed over.
         if !self.send_missed(&current, seen).await? {
             self.fall_behind(&current, seen).await?;
+        } else {
+            self.put(&current, Job::Badge);
         }
         Ok(true)
     }

@@ -115,8 +115,6 @@ impl Push {
             return;
         }
         self.0.follow.open(pos);
-        if let Some(starting) = self.0.lanes.put(pusher, Job { pos, notified }) {
-            tokio::spawn(self.clone().drive(starting));
-        }
+        self.put(pusher, Job::Event(pos, notified));
     }
 }

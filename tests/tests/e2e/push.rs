@@ -273,12 +273,13 @@ async fn events_reach_gateways_whatever_these_do_and_nodes_die() {
 
     let hello = alice.say(&room, "hello").await;
     let push = phone.wait_for(&hello).await;
+    let since = push["devices"][0]["pushkey_ts"].clone();
     let expected = json!({
         "event_id": hello, "room_id": room, "type": "m.room.message", "sender": alice.id, "sender_display_name": "Alice",
         "room_name": "Tea", "user_is_target": false, "prio": "high", "counts": { "unread": 1 },
         "content": { "msgtype": "m.text", "body": "hello" },
         "devices": [{ "app_id": "org.example.app", "pushkey": "phone", "data": { "brand": "b" },
-            "tweaks": { "sound": "default" }, "pushkey_ts": push["devices"][0]["pushkey_ts"] }],
+            "tweaks": { "sound": "default" }, "pushkey_ts": since }],
     });
     assert_eq!(push, expected);
     let push = brief.wait_for(&hello).await;
@@ -314,6 +315,20 @@ async fn events_reach_gateways_whatever_these_do_and_nodes_die() {
         hello
     );
     assert!(list(&bob.get("notifications?only=highlight").await.ok()["notifications"]).is_empty());
+
+    // Read on another device, at another node: the number on the icon falls, told once, and only where it is wanted.
+    let laptop = bob.new_device().await.on(&one);
+    read(&laptop, &room, &hello, json!({})).await;
+    let badge = phone.wait_for_badge(1).await;
+    let expected = json!({ "prio": "low", "counts": { "unread": 1 }, "devices": [{ "app_id": "org.example.app",
+        "pushkey": "phone", "data": { "brand": "b" }, "pushkey_ts": since }] });
+    assert_eq!(badge, expected);
+    read(&laptop, &room, &second, json!({})).await;
+    phone.wait_for_badge(0).await;
+    // Another receipt, at the other node, says nothing new: neither to that one nor to the one that looks after it.
+    read(&bob, &room, &second, json!({ "thread_id": "main" })).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!((phone.badges(), brief.badges()), (vec![1, 0], vec![]), "{:#?}", phone.sent());
 
     // A gateway that hangs, fails or lies holds nobody else, and hears of what is still unread when it is back.
     let mut missed = Vec::new();
