@@ -110,13 +110,14 @@ impl Presence {
         self.0.online.lock().of(user, now_ms()).unwrap_or_default()
     }
 
-    /// Who was published after this node's `stamp`, or everybody who is not offline.
-    pub fn published_after(&self, stamp: Option<u64>) -> Vec<UserNr> {
-        if !self.is_enabled() {
-            return Vec::new();
-        }
-        let statuses = self.0.online.lock();
-        stamp.map_or_else(|| statuses.present(), |stamp| statuses.published_after(stamp))
+    /// Who was published after this node's `stamp`, with which stamp, oldest first.
+    pub fn published_after(&self, stamp: u64) -> Vec<(u64, UserNr)> {
+        if self.is_enabled() { self.0.online.lock().published_after(stamp) } else { Vec::new() }
+    }
+
+    /// Everybody who is not offline, as published.
+    pub fn present(&self) -> Vec<UserNr> {
+        if self.is_enabled() { self.0.online.lock().present() } else { Vec::new() }
     }
 
     /// What was published of these users; those of whom nothing was are left out.

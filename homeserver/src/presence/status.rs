@@ -244,9 +244,9 @@ impl Statuses {
         self.users.get(&user).map(|user| user.now(now))
     }
 
-    /// Who was published after `stamp`, oldest first.
-    pub fn published_after(&self, stamp: u64) -> Vec<UserNr> {
-        self.stamps.range(stamp + 1..).map(|(_, user)| *user).collect()
+    /// Who was published after `stamp`, with which stamp, oldest first.
+    pub fn published_after(&self, stamp: u64) -> Vec<(u64, UserNr)> {
+        self.stamps.range(stamp + 1..).map(|(stamp, user)| (*stamp, *user)).collect()
     }
 
     /// Everybody who is not offline, as published.
@@ -328,7 +328,7 @@ mod tests {
         };
         statuses.set(ALICE, PHONE, State::Online, Some("here".into()), START);
         assert_eq!(statuses.publish(START, next).len(), 1);
-        assert_eq!((statuses.published_after(0), statuses.present()), (vec![ALICE], vec![ALICE]));
+        assert_eq!((statuses.published_after(0), statuses.present()), (vec![(1, ALICE)], vec![ALICE]));
         // Goes on polling: nothing new.
         assert!(!statuses.poll(ALICE, PHONE, State::Online, START + 1));
         assert!(statuses.publish(START + 1, next).is_empty() && statuses.published_after(1).is_empty());
@@ -339,7 +339,7 @@ mod tests {
         statuses.end_poll(ALICE, PHONE, START + 3);
         assert!(statuses.expire(START + 3 + GONE_AFTER));
         assert_eq!(statuses.publish(START + 3 + GONE_AFTER, next)[0].state, State::Offline);
-        assert_eq!((statuses.published_after(1), statuses.present()), (vec![ALICE], vec![]));
+        assert_eq!((statuses.published_after(1), statuses.present()), (vec![(2, ALICE)], vec![]));
     }
 
     #[test]

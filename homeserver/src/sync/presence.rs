@@ -1,7 +1,11 @@
 //! `presence`: who of those that the reader shares a room with is online, from memory; and the task that wakes those
 //! who wait for it.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +37,57 @@ pub(super) struct PresenceNews {
     pub of_own: bool,
 }
 
+/// Changes that are kept with their rooms.
+const LATELY: usize = 10_000;
+
+/// Who changed lately, with their rooms at that time: these are looked up once for all who wait.
+#[derive(Default)]
+pub(super) struct Carried(RwLock<Arc<Lately>>);
+
+/// All changes with stamps after `after` and up to `upto`, a user's newest each.
+#[derive(Default)]
+struct Lately {
+    after: u64,
+    upto: u64,
+    /// The oldest first.
+    changes: Vec<(u64, UserNr, Arc<[RoomNr]>)>,
+}
+
+impl Carried {
+    fn get(&self) -> Arc<Lately> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Nothing is known of what came up to `stamp`.
+    fn begin(&self, stamp: u64) {
+        self.set(Lately { after: stamp, upto: stamp, changes: Vec::new() });
+    }
+
+    fn set(&self, lately: Lately) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lately);
+    }
+
+    /// Takes in `new`, which are all that came after what is known, up to `upto`.
+    fn put(&self, new: Vec<(u64, UserNr, Arc<[RoomNr]>)>, upto: u64) {
+        let before = self.get();
+        let again: HashSet<UserNr> = new.iter().map(|(_, user, _)| *user).collect();
+        let old = before.changes.iter().filter(|(_, user, _)| !again.contains(user)).cloned();
+        let mut changes: Vec<_> = old.chain(new).collect();
+        let dropped = changes.len().saturating_sub(LATELY);
+        let after = changes.drain(..dropped).last().map_or(before.after, |(stamp, ..)| stamp);
+        self.set(Lately { after, upto, changes });
+    }
+}
+
+impl Lately {
+    /// The reader, if they changed after `stamp`, and who of those that did is in one of the rooms.
+    fn after(&self, stamp: u64, reader: UserNr, joined: &[RoomNr]) -> Vec<UserNr> {
+        let first = self.changes.partition_point(|(changed, ..)| *changed <= stamp);
+        let shared = |(_, user, rooms): &&(u64, UserNr, Arc<[RoomNr]>)| *user == reader || have_common(rooms, joined);
+        self.changes[first..].iter().filter(shared).map(|(_, user, _)| *user).collect()
+    }
+}
+
 impl Sync {
     /// What was published after the client's token, of those who share a room with the reader; all there is where that
     /// came from another node, or there is none. And all there is of `met`, whom the reader has come together with.
@@ -46,8 +101,14 @@ impl Sync {
         if !self.wants_presence(reader) {
             return Ok(PresenceNews::default());
         }
-        let mut users: Vec<UserNr> = self.0.presence.published_after(self.own_stamp(since));
-        users.retain(|user| *user == reader.user || self.shares_a_room(*user, joined));
+        let mut users = match self.own_stamp(since) {
+            Some(stamp) => self.changed(reader.user, joined, stamp),
+            None => {
+                let mut present = self.0.presence.present();
+                present.retain(|user| *user == reader.user || self.shares_a_room(*user, joined));
+                present
+            }
+        };
         let known: HashSet<UserNr> = users.iter().copied().collect();
         let met: HashSet<UserNr> = met.into_iter().filter(|user| !known.contains(user)).collect();
         users.extend(met);
@@ -81,11 +142,24 @@ impl Sync {
         match self.own_stamp(Some(token)) {
             None => true,
             Some(stamp) if self.0.presence.stamp() == stamp => false,
-            Some(stamp) => {
-                let changed = self.0.presence.published_after(Some(stamp));
-                changed.into_iter().any(|user| user != reader.user && self.shares_a_room(user, joined))
-            }
+            Some(stamp) => self.changed(reader.user, joined, stamp).into_iter().any(|user| user != reader.user),
         }
+    }
+
+    /// The reader, if they changed after `stamp`, and who of those that share a room with them did.
+    fn changed(&self, reader: UserNr, joined: &[RoomNr], stamp: u64) -> Vec<UserNr> {
+        let lately = self.0.carried.get();
+        let (mut users, known) = if lately.after <= stamp {
+            (lately.after(stamp, reader, joined), stamp.max(lately.upto))
+        } else {
+            (Vec::new(), stamp)
+        };
+        // What was not carried yet.
+        let rest = self.0.presence.published_after(known).into_iter().map(|(_, user)| user);
+        users.extend(rest.filter(|user| *user == reader || self.shares_a_room(*user, joined)));
+        users.sort_unstable();
+        users.dedup();
+        users
     }
 
     fn wants_presence(&self, reader: &Reader) -> bool {
@@ -108,6 +182,7 @@ impl Sync {
     pub async fn carry_presence(self, shutdown: CancellationToken) {
         let mut publications = self.0.presence.publications();
         let mut carried = self.0.presence.stamp();
+        self.0.carried.begin(carried);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -116,19 +191,24 @@ impl Sync {
                 },
             }
             let stamp = self.0.presence.stamp();
-            let changed = self.0.presence.published_after(Some(carried));
+            let mut changed = self.0.presence.published_after(carried);
+            changed.retain(|(changed, _)| *changed <= stamp);
             carried = stamp;
-            let mut woken = 0;
-            for users in changed.chunks(AT_ONCE) {
-                let mut rooms: HashSet<RoomNr> = HashSet::new();
-                for user in users {
-                    match self.0.rooms.joined_rooms(*user).await {
-                        Ok(joined) => rooms.extend(joined.iter()),
-                        Err(error) => tracing::debug!(%error, "presence waits for the next change"),
-                    }
+            let mut changes = Vec::with_capacity(changed.len());
+            for (stamp, user) in changed {
+                match self.0.rooms.joined_rooms(user).await {
+                    Ok(joined) => changes.push((stamp, user, joined)),
+                    Err(error) => tracing::debug!(%error, "presence waits for the next change"),
                 }
-                let rooms: Vec<RoomNr> = rooms.into_iter().collect();
-                woken += self.0.log.wake_once(&rooms);
+            }
+            let wakes: Vec<HashSet<RoomNr>> = changes
+                .chunks(AT_ONCE)
+                .map(|users| users.iter().flat_map(|(.., rooms)| rooms.iter().copied()).collect())
+                .collect();
+            self.0.carried.put(changes, stamp);
+            let mut woken = 0;
+            for rooms in wakes {
+                woken += self.0.log.wake_once(&rooms.into_iter().collect::<Vec<RoomNr>>());
             }
             let pause = FOR_EACH_WOKEN.saturating_mul(u32::try_from(woken).unwrap_or(u32::MAX)).min(LATEST);
             tokio::select! {
@@ -178,6 +258,7 @@ fn content(status: &Status, now: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::Sym;
 
     #[test]
     fn common_rooms_are_found() {
@@ -185,6 +266,23 @@ mod tests {
         assert!(have_common(&rooms(&[1, 5, 9]), &rooms(&[2, 9])));
         assert!(!have_common(&rooms(&[1, 5, 9]), &rooms(&[2, 3, 4, 8])));
         assert!(!have_common(&rooms(&[]), &rooms(&[2])));
+    }
+
+    #[test]
+    fn what_was_carried_lately_is_found_by_stamp_and_room() {
+        let rooms = |numbers: &[i64]| numbers.iter().map(|nr| RoomNr(*nr)).collect::<Arc<[RoomNr]>>();
+        let (reader, alice, bob) = (Sym(1), Sym(2), Sym(3));
+        let carried = Carried::default();
+        carried.begin(5);
+        carried.put(vec![(6, alice, rooms(&[1])), (7, bob, rooms(&[2])), (8, reader, rooms(&[]))], 9);
+        carried.put(vec![(10, alice, rooms(&[1, 2]))], 12);
+        let lately = carried.get();
+        assert_eq!((lately.after, lately.upto), (5, 12));
+        assert_eq!(lately.after(5, reader, &rooms(&[2])), [bob, reader, alice]);
+        assert_eq!(lately.after(7, reader, &rooms(&[1])), [reader, alice]);
+        let many = (0..LATELY).map(|n| (20 + n as u64, Sym(100 + n as i32), rooms(&[1])));
+        carried.put(many.collect(), 20 + LATELY as u64);
+        assert_eq!((carried.get().after, carried.get().changes.len()), (10, LATELY));
     }
 
     #[test]

@@ -121,8 +121,9 @@ impl User {
     }
 
     /// One simplified sliding sync (the dialect that deployed clients speak), as a phone opening its room list sends it.
-    pub async fn sliding_sync(&self, connection: &str, pos: Option<&str>) -> Result<(Value, Duration)> {
-        let mut query = vec![("timeout", "0")];
+    pub async fn sliding_sync(&self, connection: &str, pos: Option<&str>, timeout_ms: u64) -> Result<(Value, Duration)> {
+        let timeout = timeout_ms.to_string();
+        let mut query = vec![("timeout", timeout.as_str())];
         query.extend(pos.map(|p| ("pos", p)));
         let body = json!({
             "conn_id": connection,

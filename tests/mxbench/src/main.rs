@@ -116,6 +116,28 @@ impl Run {
         Ok(Self { users, size, pids, only, figures: Vec::new(), failed: BTreeMap::new() })
     }
 
+    /// How many of the waiting requests `open` still wait, and what each takes, under the names of step, number and memory.
+    fn waiting(
+        &mut self,
+        before: u64,
+        open: Result<Vec<tokio::task::JoinHandle<()>>>,
+        size: Size,
+        [step, held, each]: [&'static str; 3],
+    ) {
+        let open = match open {
+            Ok(open) => open,
+            Err(error) => return drop(self.failed.insert(step.into(), format!("{error:#}"))),
+        };
+        let alive = open.iter().filter(|handle| !handle.is_finished()).count();
+        let after = cost::of_trees(&self.pids).rss_bytes;
+        self.figures.push(Figure { name: held, value: alive as f64, unit: "conn", better: Better::Higher });
+        if !self.pids.is_empty() {
+            let grown = after.saturating_sub(before) as f64 / 1024.0 / size.idle as f64;
+            self.figures.push(Figure { name: each, value: grown, unit: "KiB", better: Better::Lower });
+        }
+        open.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+
     fn wanted(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == name)
     }
@@ -159,30 +181,14 @@ impl Run {
         self.step("sliding", "sliding.cpu", scenarios::sliding(&users[0])).await;
         self.step("e2ee", "e2ee.cpu", scenarios::e2ee(&users)).await;
         if self.wanted("idle") {
-            let before = cost::of_trees(&self.pids);
-            match scenarios::idle(&users, size).await {
-                Ok(open) => {
-                    let alive = open.iter().filter(|handle| !handle.is_finished()).count();
-                    let after = cost::of_trees(&self.pids);
-                    self.figures.push(Figure {
-                        name: "idle.held",
-                        value: alive as f64,
-                        unit: "conn",
-                        better: Better::Higher,
-                    });
-                    if !self.pids.is_empty() {
-                        let grown = after.rss_bytes.saturating_sub(before.rss_bytes) as f64 / 1024.0 / size.idle as f64;
-                        self.figures.push(Figure {
-                            name: "idle.memory_each",
-                            value: grown,
-                            unit: "KiB",
-                            better: Better::Lower,
-                        });
-                    }
-                    open.iter().for_each(tokio::task::JoinHandle::abort);
-                }
-                Err(error) => drop(self.failed.insert("idle".into(), format!("{error:#}"))),
-            }
+            let before = cost::of_trees(&self.pids).rss_bytes;
+            let open = scenarios::idle(&users, size).await;
+            self.waiting(before, open, size, ["idle", "idle.held", "idle.memory_each"]);
+        }
+        if self.wanted("idle_sliding") {
+            let before = cost::of_trees(&self.pids).rss_bytes;
+            let open = scenarios::idle_sliding(&users, size).await;
+            self.waiting(before, open, size, ["idle_sliding", "idle.sliding_held", "idle.sliding_memory_each"]);
         }
         if !self.pids.is_empty() {
             let rss = cost::of_trees(&self.pids).rss_bytes as f64 / 1_048_576.0;

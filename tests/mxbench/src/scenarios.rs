@@ -227,7 +227,7 @@ pub async fn sliding(user: &User) -> Result<Figures> {
     let mut times = Vec::new();
     let mut pos = String::new();
     for n in 0..5 {
-        let (answer, took) = user.sliding_sync(&format!("c{n}"), None).await?;
+        let (answer, took) = user.sliding_sync(&format!("c{n}"), None, 0).await?;
         let rooms = answer["rooms"].as_object().map_or(0, |r| r.len());
         ensure!(rooms == 20, "sliding sync gave {rooms} rooms of 20");
         times.push(took);
@@ -236,7 +236,7 @@ pub async fn sliding(user: &User) -> Result<Figures> {
     let start = Instant::now();
     let calls = 200;
     for _ in 0..calls {
-        let (answer, _) = user.sliding_sync("c4", Some(&pos)).await?;
+        let (answer, _) = user.sliding_sync("c4", Some(&pos), 0).await?;
         pos = answer["pos"].as_str().unwrap_or_default().to_owned();
     }
     let incremental = f64::from(calls) / start.elapsed().as_secs_f64();
@@ -308,6 +308,20 @@ pub async fn idle(users: &[User], size: Size) -> Result<Vec<tokio::task::JoinHan
             tokio::spawn(async move { drop(user.sync(Some(&since), 60_000 + n as u64, Some(filter)).await) })
         })
         .collect();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    Ok(handles)
+}
+
+/// The same with a phone's sliding sync, each on a connection of its own.
+pub async fn idle_sliding(users: &[User], size: Size) -> Result<Vec<tokio::task::JoinHandle<()>>> {
+    let mut handles = Vec::with_capacity(size.idle);
+    for n in 0..size.idle {
+        let (user, name) = (users[n % users.len()].clone(), format!("idle{n}"));
+        let (first, _) = user.sliding_sync(&name, None, 0).await?;
+        let (second, _) = user.sliding_sync(&name, first["pos"].as_str(), 0).await?;
+        let pos = second["pos"].as_str().unwrap_or_default().to_owned();
+        handles.push(tokio::spawn(async move { drop(user.sliding_sync(&name, Some(&pos), 120_000 + n as u64).await) }));
+    }
     tokio::time::sleep(Duration::from_secs(6)).await;
     Ok(handles)
 }
