@@ -318,6 +318,9 @@ async fn events_reach_gateways_whatever_these_do_and_nodes_die() {
 
     // Read on another device, at another node: the number on the icon falls, told once, and only where it is wanted.
     let laptop = bob.new_device().await.on(&one);
+    // What two nodes took in the same second both may tell: the new rules are told first.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = phone.badges().len();
     read(&laptop, &room, &hello, json!({})).await;
     let badge = phone.wait_for_badge(1).await;
     let expected = json!({ "prio": "low", "counts": { "unread": 1 }, "devices": [{ "app_id": "org.example.app",
@@ -328,7 +331,7 @@ async fn events_reach_gateways_whatever_these_do_and_nodes_die() {
     // Another receipt, at the other node, says nothing new: neither to that one nor to the one that looks after it.
     read(&bob, &room, &second, json!({ "thread_id": "main" })).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!((phone.badges(), brief.badges()), (vec![1, 0], vec![]), "{:#?}", phone.sent());
+    assert_eq!((&phone.badges()[before..], brief.badges().len()), (&[1, 0][..], 0), "{:#?}", phone.sent());
 
     // A gateway that hangs, fails or lies holds nobody else, and hears of what is still unread when it is back.
     let mut missed = Vec::new();
