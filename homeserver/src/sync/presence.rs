@@ -74,7 +74,7 @@ impl Carried {
         let old = before.changes.iter().filter(|(_, user, _)| !again.contains(user)).cloned();
         let mut changes: Vec<_> = old.chain(new).collect();
         let dropped = changes.len().saturating_sub(LATELY);
-        let after = changes.drain(..dropped).last().map_or(before.after, |(stamp, ..)| stamp);
+        let after = changes.drain(..dropped).next_back().map_or(before.after, |(stamp, ..)| stamp);
         self.set(Lately { after, upto, changes });
     }
 }
