@@ -234,7 +234,7 @@ pub async fn sliding(user: &User) -> Result<Figures> {
         pos = answer["pos"].as_str().unwrap_or_default().to_owned();
     }
     let start = Instant::now();
-    let calls = 200;
+    let calls = 1000;
     for _ in 0..calls {
         let (answer, _) = user.sliding_sync("c4", Some(&pos), 0).await?;
         pos = answer["pos"].as_str().unwrap_or_default().to_owned();
