@@ -34,8 +34,11 @@ begin
             returning p.usr, p.device_id, o.device, o.algorithm, o.key_id, o.json),
         remembered as (
             insert into claimed_key (device, name, hash, ts)
-            select g.device, g.algorithm || ':' || g.key_id, hashtextextended(g.json, 0), p_now from given g)
-        select g.usr, g.device_id, g.device, g.algorithm, g.key_id, g.json from given g;
+            select g.device, g.algorithm || ':' || g.key_id, hashtextextended(g.json, 0), p_now from given g
+                on conflict (device, name) do nothing returning device)
+        -- A key that an older node brought back to life goes without being given.
+        select g.usr, g.device_id, g.device, g.algorithm, g.key_id, g.json from given g
+         where g.device = any(array(select r.device from remembered r));
 end
 $$;
 
@@ -53,6 +56,7 @@ as $$
 #variable_conflict use_column
 declare
     stored bigint;
+    given_out bigint;
     old record;
 begin
     if cardinality(p_keys) > 0 then
@@ -60,13 +64,14 @@ begin
         delete from claimed_key where device = p_device and ts < p_forget;
         insert into one_time_key (device, algorithm, key_id, json)
         select p_device, u.algorithm, u.key_id, u.json
-          from unnest(p_algorithms, p_key_ids, p_keys) as u (algorithm, key_id, json)
-         where not exists (select from claimed_key c
-                            where c.device = p_device and c.name = u.algorithm || ':' || u.key_id)
-         order by 2, 3
+          from unnest(p_algorithms, p_key_ids, p_keys) as u (algorithm, key_id, json) order by 2, 3
             on conflict (device, algorithm, key_id) do nothing;
         get diagnostics stored = row_count;
-        if stored < cardinality(p_keys) then
+        -- Looked at now and not before: the insert may have waited for the claim of one of these keys.
+        delete from one_time_key o using claimed_key c
+         where o.device = p_device and c.device = p_device and c.name = o.algorithm || ':' || o.key_id;
+        get diagnostics given_out = row_count;
+        if stored - given_out < cardinality(p_keys) then
             select u.algorithm, u.key_id, k.json into old
               from unnest(p_algorithms, p_key_ids, p_keys) as u (algorithm, key_id, json)
               left join one_time_key k on k.device = p_device and k.algorithm = u.algorithm and k.key_id = u.key_id

@@ -71,6 +71,25 @@ async fn each_one_time_key_is_given_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_repeated_during_claims_brings_no_key_back() {
+    let _turn = turn::shared().await;
+    let (one, two) = shared::nodes().await;
+    let (alice, bob) = (one.user("alice").await, two.user("bob").await);
+    let mut keys = DeviceKeys::new(&alice);
+    let upload = json!({ "device_keys": keys.identity(), "one_time_keys": keys.one_time_keys(40) });
+    let _ = alice.post("keys/upload", upload.clone()).await.ok();
+    let sides = [(alice.on(&one), bob.on(&one)), (alice.on(&two), bob.on(&two))];
+
+    let repeats = (0..60).map(|n| sides[n % 2].0.post("keys/upload", upload.clone()));
+    let claims = (0..60).map(|n| claim(&sides[n % 2].1, &alice));
+    let (repeated, given) = tokio::join!(futures::future::join_all(repeats), futures::future::join_all(claims));
+    repeated.into_iter().for_each(|reply| drop(reply.ok()));
+    let given: Vec<_> = given.into_iter().flatten().map(|(id, _)| id).collect();
+    assert_eq!(given.iter().collect::<BTreeSet<_>>().len(), 40, "{given:?}");
+    assert_eq!(given.len(), 40, "a key was given twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_fallback_key_serves_when_the_others_are_gone() {
     let _turn = turn::shared().await;
     let (one, two) = shared::nodes().await;
