@@ -3,7 +3,7 @@
 //! Names are looked up by [`Reach`], which gives only addresses that may be connected to; redirects are followed here, each
 //! checked like the first. No cookie, no referrer and no credentials go along, and nothing that came compressed is opened.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
@@ -58,8 +58,8 @@ impl Fetcher {
             .referer(false)
             .timeout(PATIENCE)
             .connect_timeout(PATIENCE / 2)
-            .pool_max_idle_per_host(1)
-            .pool_idle_timeout(Duration::from_secs(10))
+            // A kept connection may be closed just when the next request goes out, and these servers are asked once.
+            .pool_max_idle_per_host(0)
             .dns_resolver(Arc::new(reach.clone()))
             .user_agent(USER_AGENT)
             .build()?;
