@@ -94,6 +94,7 @@ pub(super) async fn build(config: &Config, database: &Database, level: Level) ->
         interner: interner.clone(),
         server_name: server_name.clone(),
         known: known_keys,
+        moments: users.moments(),
     });
     tasks.spawn(keys.clone().hear(shutdown.clone()));
     let rooms = Rooms::new(rooms::Options {

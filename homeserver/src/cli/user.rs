@@ -19,8 +19,13 @@ pub(super) fn run(command: UserCommand) -> Result<(), Failure> {
             let password = ask(password_stdin)?;
             let user_id = with_users(&place, async |users| {
                 let localpart = users.check_name(&name).await.map_err(|e| about(&name, e))?;
-                let new =
-                    NewAccount { name: Some(localpart), password: Some(password), admin, registration_token: None };
+                let new = NewAccount {
+                    name: Some(localpart),
+                    password: Some(password),
+                    admin,
+                    registration_token: None,
+                    session: None,
+                };
                 users.create(new).await.map_err(|e| about(&name, e))
             })?;
             let role = if admin { " as an administrator" } else { "" };

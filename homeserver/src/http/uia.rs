@@ -13,7 +13,9 @@ use super::{
     ApiError, ClientAddr,
     limits::{Limited, Limits, Whom},
 };
-use crate::users::{Answer, Challenge, Doubt, Flows, Interacted, Operation, Password, Proof, Requester, Stage, Users};
+use crate::users::{
+    Answer, Challenge, Doubt, Ends, Flows, Interacted, Made, Operation, Password, Proof, Requester, Stage, Users,
+};
 
 /// Asks the request's sender for proof.
 pub struct Uia {
@@ -23,6 +25,13 @@ pub struct Uia {
     /// Method and path: a session is good for one of them.
     operation: String,
     detail: String,
+    ends: Ends,
+}
+
+/// What was passed.
+pub struct Passed {
+    pub session: String,
+    pub registration_token: Option<String>,
 }
 
 /// `auth` as clients write it. Who names no type asks how far the session is.
@@ -61,6 +70,7 @@ where
             address,
             operation: format!("{} {}", parts.method, parts.uri.path()),
             detail: String::new(),
+            ends: Ends::Once,
         })
     }
 }
@@ -73,6 +83,13 @@ impl Uia {
         self
     }
 
+    /// Says what becomes of the session; without this it is used up.
+    #[must_use]
+    pub fn ending(mut self, ends: Ends) -> Self {
+        self.ends = ends;
+        self
+    }
+
     /// Goes on if `auth` holds, or completes, the requester's password.
     ///
     /// # Errors
@@ -81,7 +98,19 @@ impl Uia {
         self.require(Some(requester), &[&[Stage::Password]], auth).await.map(|_| ())
     }
 
-    /// Goes on if one of `flows` is passed; returns the registration token that was shown for it.
+    /// What the session named in `auth` made already, for a client whose answer was lost.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn made(&self, auth: Option<&Value>) -> Result<Option<Made>, ApiError> {
+        let session = auth.and_then(|auth| auth.get("session")).and_then(Value::as_str);
+        match session {
+            Some(session) => Ok(self.users.made_in(session, &self.operation).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// Goes on if one of `flows` is passed.
     ///
     /// # Errors
     /// 401 with what is still to be shown.
@@ -90,24 +119,31 @@ impl Uia {
         requester: Option<&Requester>,
         flows: Flows,
         auth: Option<&Value>,
-    ) -> Result<Option<String>, ApiError> {
+    ) -> Result<Passed, ApiError> {
         let answer = match auth.filter(|auth| !auth.is_null()) {
             Some(auth) => answer(Auth::deserialize(auth).map_err(|error| {
                 ApiError::bad_json(format!("`auth` is not what user-interactive authentication takes: {error}."))
             })?),
             None => Answer::default(),
         };
-        let key = requester.map_or_else(|| Whom::from(self.address), |requester| Whom::from(requester.user));
-        self.limits.check(Limited::WrongPassword, key.clone())?;
-        let operation = Operation { name: &self.operation, requester, detail: &self.detail, flows };
-        match self.users.interact(&operation, answer).await? {
-            Interacted::Passed { registration_token } => Ok(registration_token),
-            Interacted::Challenged(challenge) => {
-                if matches!(challenge.doubt, Some(Doubt::Password | Doubt::RegistrationToken)) {
-                    self.limits.take(Limited::WrongPassword, key)?;
-                }
-                Err(challenge.into())
-            }
+        // The bucket that log-ins under this user's name take from, too.
+        let key = requester
+            .map_or_else(|| Whom::from(self.address), |it| self.users.name_of(it.user_id.as_str()).as_str().into());
+        let is_try = matches!(answer.proof, Some(Proof::Password(..) | Proof::RegistrationToken(_)));
+        // Taken before it is tried, so that many at once are no more tries than one after another.
+        if is_try {
+            self.limits.take(Limited::WrongPassword, key.clone())?;
+        }
+        let operation = Operation { name: &self.operation, requester, detail: &self.detail, flows, ends: self.ends };
+        let interacted = self.users.interact(&operation, answer).await;
+        let is_wrong =
+            |challenge: &Challenge| matches!(challenge.doubt, Some(Doubt::Password | Doubt::RegistrationToken));
+        if is_try && !matches!(&interacted, Ok(Interacted::Challenged(challenge)) if is_wrong(challenge)) {
+            self.limits.give_back(Limited::WrongPassword, key);
+        }
+        match interacted? {
+            Interacted::Passed { session, registration_token } => Ok(Passed { session, registration_token }),
+            Interacted::Challenged(challenge) => Err(challenge.into()),
         }
     }
 }

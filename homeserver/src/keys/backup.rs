@@ -50,17 +50,46 @@ pub enum BackupError {
     OtherAlgorithm,
     #[error("`version` in the body differs from the one in the path")]
     OtherVersion,
+    #[error(
+        "a session's data takes {MAX_SESSION} bytes at most, its ID {MAX_ID}, a version's `auth_data` {MAX_AUTH_DATA}, its algorithm \
+         {MAX_ALGORITHM}"
+    )]
+    TooLarge,
+    #[error(
+        "a user keeps {MOST_VERSIONS} backups at most, with {MOST_SESSIONS} sessions of {MOST_BYTES} bytes together"
+    )]
+    TooMuch,
     #[error(transparent)]
     Storage(#[from] storage::Error),
 }
+
+const MAX_SESSION: usize = 64 << 10;
+const MAX_ID: usize = 255;
+const MAX_AUTH_DATA: usize = 64 << 10;
+const MAX_ALGORITHM: usize = 255;
+const MOST_VERSIONS: i64 = 20;
+/// Whoever was in busy rooms for years has a tenth of that.
+const MOST_SESSIONS: i64 = 1_000_000;
+const MOST_BYTES: i64 = 512 << 20;
+/// So many sessions are read at once.
+const PAGE: i64 = 500;
 
 impl Keys {
     /// Makes a new backup version, which becomes the current one.
     ///
     /// # Errors
-    /// The database's own.
-    pub async fn create_backup(&self, user: &Requester, algorithm: &str, auth_data: &RawValue) -> storage::Result<i64> {
-        key_backup::create(&self.0.pool, user.user, algorithm, auth_data.get()).await
+    /// [`BackupError::TooMuch`], or the database's own.
+    pub async fn create_backup(
+        &self,
+        user: &Requester,
+        algorithm: &str,
+        auth_data: &RawValue,
+    ) -> Result<i64, BackupError> {
+        if auth_data.get().len() > MAX_AUTH_DATA || algorithm.len() > MAX_ALGORITHM {
+            return Err(BackupError::TooLarge);
+        }
+        let created = key_backup::create(&self.0.pool, user.user, algorithm, auth_data.get(), MOST_VERSIONS).await?;
+        created.ok_or(BackupError::TooMuch)
     }
 
     /// A version, or the current one, with the number of its sessions.
@@ -70,8 +99,7 @@ impl Keys {
     pub async fn backup(&self, user: &Requester, version: Option<i64>) -> Result<(Version, i64), BackupError> {
         let mut conn = self.0.pool.acquire().await.map_err(storage::Error::from)?;
         let version = key_backup::version(&mut conn, user.user, version).await?.ok_or(BackupError::NoVersion)?;
-        drop(conn);
-        let count = key_backup::count(&self.0.pool, user.user, version.version).await?;
+        let count = key_backup::count(&mut conn, user.user, version.version).await?;
         Ok((version, count))
     }
 
@@ -86,6 +114,9 @@ impl Keys {
         algorithm: &str,
         auth_data: &RawValue,
     ) -> Result<(), BackupError> {
+        if auth_data.get().len() > MAX_AUTH_DATA {
+            return Err(BackupError::TooLarge);
+        }
         let (stored, _) = self.backup(user, Some(version)).await?;
         if stored.algorithm != algorithm {
             return Err(BackupError::OtherAlgorithm);
@@ -115,6 +146,9 @@ impl Keys {
         version: i64,
         sessions: Vec<NewSession>,
     ) -> Result<BackupState, BackupError> {
+        if sessions.iter().any(|it| it.session_id.len() > MAX_ID || it.data.session_data.get().len() > MAX_SESSION) {
+            return Err(BackupError::TooLarge);
+        }
         let rows: Vec<Session> = sessions
             .into_iter()
             .map(|s| Session {
@@ -128,27 +162,46 @@ impl Keys {
             .collect();
         let mut tx = self.0.pool.begin().await.map_err(storage::Error::from)?;
         current(&mut tx, user.user, version).await?;
-        let changed = key_backup::put(&mut tx, user.user, version, &rows).await?;
-        let (etag, count) = key_backup::touch(&mut tx, user.user, version, changed > 0).await?;
+        key_backup::count(&mut tx, user.user, version).await?;
+        let change = key_backup::put(&mut tx, user.user, version, &rows).await?;
+        let (etag, count) = key_backup::touch(&mut tx, user.user, version, change).await?;
+        let (sessions, bytes) = key_backup::usage(&mut tx, user.user).await?;
+        if change.more_bytes > 0 && (sessions > MOST_SESSIONS || bytes > MOST_BYTES) {
+            // Dropped without a commit: nothing of it is stored.
+            return Err(BackupError::TooMuch);
+        }
         tx.commit().await.map_err(storage::Error::from)?;
         Ok(BackupState { etag, count })
     }
 
-    /// The sessions of a version, of one room, or one session.
+    /// One session of a version.
     ///
     /// # Errors
     /// See [`BackupError`].
-    pub async fn sessions(
+    pub async fn session(
         &self,
         user: &Requester,
         version: i64,
-        room_id: Option<&RoomId>,
-        session_id: Option<&str>,
-    ) -> Result<Vec<Session>, BackupError> {
+        room_id: &RoomId,
+        session_id: &str,
+    ) -> Result<Session, BackupError> {
         self.backup(user, Some(version)).await?;
-        let room_id = room_id.map(RoomId::as_str);
-        let sessions = key_backup::sessions(&self.0.pool, user.user, version, room_id, session_id).await?;
-        if session_id.is_some() && sessions.is_empty() { Err(BackupError::NoSession) } else { Ok(sessions) }
+        let session = key_backup::session(&self.0.pool, user.user, version, room_id.as_str(), session_id).await?;
+        session.ok_or(BackupError::NoSession)
+    }
+
+    /// The sessions of a version, or of one of its rooms, that follow the one named; a few hundred at once.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn sessions_after(
+        &self,
+        user: UserNr,
+        version: i64,
+        room_id: Option<&RoomId>,
+        after: (&str, &str),
+    ) -> storage::Result<Vec<Session>> {
+        key_backup::page(&self.0.pool, user, version, room_id.map(RoomId::as_str), after, PAGE).await
     }
 
     /// Deletes the sessions of a version, of one room, or one session.
@@ -166,8 +219,9 @@ impl Keys {
         key_backup::lock(&mut tx, user.user, version).await?;
         key_backup::version(&mut tx, user.user, Some(version)).await?.ok_or(BackupError::NoVersion)?;
         let room_id = room_id.map(RoomId::as_str);
-        let deleted = key_backup::delete_sessions(&mut tx, user.user, version, room_id, session_id).await?;
-        let (etag, count) = key_backup::touch(&mut tx, user.user, version, deleted > 0).await?;
+        key_backup::count(&mut tx, user.user, version).await?;
+        let change = key_backup::delete_sessions(&mut tx, user.user, version, room_id, session_id).await?;
+        let (etag, count) = key_backup::touch(&mut tx, user.user, version, change).await?;
         tx.commit().await.map_err(storage::Error::from)?;
         Ok(BackupState { etag, count })
     }

@@ -3,9 +3,10 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{AnnounceError, Keys, signed::Signed};
+use super::{Keys, signed::Signed};
 use crate::{
-    storage::{self, device_key},
+    log,
+    storage::{self, device_key, user_change::UserChange},
     users::Requester,
 };
 
@@ -31,7 +32,7 @@ pub enum CrossSigningError {
     #[error(transparent)]
     Storage(#[from] storage::Error),
     #[error(transparent)]
-    Announce(#[from] AnnounceError),
+    Log(#[from] log::Error),
 }
 
 impl Keys {
@@ -86,9 +87,9 @@ impl Keys {
                 return Err(CrossSigningError::BadSignature(usage));
             }
         }
-        let texts: Vec<(&str, String)> = keys.iter().map(|(usage, key)| (*usage, key.to_text())).collect();
-        device_key::put_cross_signing(&self.0.pool, requester.user, &texts).await?;
-        Ok(self.announce(requester.user).await?)
+        let keys = keys.iter().map(|(usage, key)| (*usage, key.to_text())).collect();
+        self.change(requester.user, UserChange::CrossSigning { keys }).await?;
+        Ok(())
     }
 }
 
@@ -103,9 +104,13 @@ impl CrossSigningUpload {
     }
 }
 
+/// What a cross-signing key may take, signatures included.
+const MAX_BYTES: usize = 16 << 10;
+
 fn key(user_id: &str, usage: &'static str, json: &str) -> Result<Signed, CrossSigningError> {
     let key = Signed::parse(json).ok_or(CrossSigningError::Malformed(usage))?;
-    if !key.has_usage(usage) || key.ed25519().is_none() || key.keys().count() != 1 {
+    let is_whole = key.has_usage(usage) && key.has_public_keys() && key.ed25519().is_some() && key.keys().count() == 1;
+    if !is_whole || json.len() > MAX_BYTES {
         return Err(CrossSigningError::Malformed(usage));
     }
     if key.str("user_id") != Some(user_id) {

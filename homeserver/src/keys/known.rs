@@ -173,14 +173,19 @@ pub(super) fn sign<'a>(
     Ok(key.to_text())
 }
 
-/// Puts the device's name into `unsigned`, at the end of the object's text.
+/// Puts `unsigned` at the end of the object's text, with the device's name where it has one.
 fn with_name(mut json: String, name: Option<&str>) -> storage::Result<String> {
-    if let Some(name) = name
-        && json.pop() == Some('}')
+    // Older uploads may have brought one of their own.
+    if json.contains("\"unsigned\":")
+        && let Some(key) = Signed::parse(&json)
     {
-        let name = serde_json::to_string(name).map_err(|e| storage::Error::Inconsistent(e.to_string()))?;
-        json.push_str(",\"unsigned\":{\"device_display_name\":");
-        json.push_str(&name);
+        json = key.without_unsigned().to_text();
+    }
+    let named = name.map(serde_json::to_string).transpose().map_err(|e| storage::Error::Inconsistent(e.to_string()))?;
+    let unsigned = named.map_or_else(String::new, |name| format!("\"device_display_name\":{name}"));
+    if json.pop() == Some('}') {
+        json.push_str(",\"unsigned\":{");
+        json.push_str(&unsigned);
         json.push_str("}}");
     }
     Ok(json)
@@ -219,6 +224,16 @@ mod tests {
         assert_eq!(left(&known), [1, 3]);
         known.apply(&slice(vec![Notice::User(Sym(3))], Some(Default::default())), true);
         assert_eq!((left(&known), *known.drops()), (vec![1], 2));
+    }
+
+    #[test]
+    fn every_device_key_has_its_unsigned_and_no_second_one() {
+        let key = r#"{"keys":{},"unsigned":{"device_display_name":"mine"}}"#.to_owned();
+        assert_eq!(with_name(key.clone(), None).unwrap(), r#"{"keys":{},"unsigned":{}}"#);
+        assert_eq!(
+            with_name(key, Some("a \"b\"")).unwrap(),
+            r#"{"keys":{},"unsigned":{"device_display_name":"a \"b\""}}"#
+        );
     }
 
     #[test]

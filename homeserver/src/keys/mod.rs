@@ -1,6 +1,7 @@
 //! Keys of end-to-end encryption: upload, query, claim, cross-signing, backup, and messages to devices.
 //!
-//! `identity` is the server's own name and signing key. Keys are stored before the log tells of them, so that whoever heard of a change finds it on every node.
+//! `identity` is the server's own name and signing key. Public keys are stored by the commit that tells of them: both are there, or
+//! neither. One-time keys, of which nobody is told, are stored before the keys of their device.
 //!
 //! **Invariant:** nothing here can decrypt anything, and a one-time key leaves the server once.
 
@@ -11,6 +12,7 @@ mod cross_signing;
 mod identity;
 mod known;
 mod query;
+mod queues;
 mod send_to_device;
 mod signatures;
 mod signed;
@@ -26,14 +28,18 @@ pub use known::KnownKeys;
 pub use query::Queried;
 use ruma::{OwnedServerName, UserId};
 pub use send_to_device::{Messages, SendToDeviceError};
-pub use signatures::{SignatureFailure, SignatureUpload};
+pub use signatures::{SignatureFailure, SignatureUpload, SignaturesError};
 use sqlx::PgPool;
 pub use upload::{KeyCounts, KeyUpload, UploadError};
 
 use crate::{
     bell::Bell,
     log::{self, Log, Writes},
-    storage::{self, Interner, UserNr},
+    storage::{
+        self, Interner, UserNr,
+        user_change::{Became, UserChange, UserWrite},
+    },
+    users::Moments,
 };
 
 /// The key service. Cheap to clone.
@@ -48,6 +54,8 @@ struct Inner {
     server_name: OwnedServerName,
     counts: counts::Counts,
     known: Arc<KnownKeys>,
+    moments: Arc<Moments>,
+    queues: queues::Queues,
 }
 
 /// What the key service is made of.
@@ -59,22 +67,16 @@ pub struct Parts {
     pub server_name: OwnedServerName,
     /// It follows the log.
     pub known: Arc<KnownKeys>,
-}
-
-/// Why a change of keys could not be told to others.
-#[derive(Debug, thiserror::Error)]
-pub enum AnnounceError {
-    #[error(transparent)]
-    Storage(#[from] storage::Error),
-    #[error(transparent)]
-    Log(#[from] log::Error),
+    /// How often a user's device list is told.
+    pub moments: Arc<Moments>,
 }
 
 impl Keys {
     /// The key service of a server.
     pub fn new(parts: Parts) -> Self {
-        let Parts { pool, log, bell, interner, server_name, known } = parts;
-        Self(Arc::new(Inner { pool, log, bell, interner, server_name, counts: counts::Counts::new(), known }))
+        let Parts { pool, log, bell, interner, server_name, known, moments } = parts;
+        let (counts, queues) = (counts::Counts::new(), queues::Queues::default());
+        Self(Arc::new(Inner { pool, log, bell, interner, server_name, counts, known, moments, queues }))
     }
 
     fn is_local(&self, user: &UserId) -> bool {
@@ -91,11 +93,13 @@ impl Keys {
         Ok(local.into_iter().filter_map(|user| Some((*numbers.get(user.as_str())?, user))).collect())
     }
 
-    /// Tells everyone who shares a room with `user` that the user's keys changed.
-    async fn announce(&self, user: UserNr) -> Result<(), AnnounceError> {
-        let wake_rooms = storage::member::joined_rooms(&self.0.pool, user).await?;
-        let writes = Writes { device_changes: vec![user], wake_rooms, wake_users: vec![user], ..Writes::default() };
-        self.0.log.write(writes).await?;
-        Ok(())
+    /// Stores keys of `user`, and tells everyone who shares a room with them, if that makes a difference.
+    async fn change(&self, user: UserNr, change: UserChange) -> Result<Became, log::Error> {
+        let write = || async {
+            let users = vec![UserWrite { user, change }];
+            let written = self.0.log.change(Writes { users, ..Writes::default() }).await?;
+            Ok(written.changed.first().copied().unwrap_or(Became::Absent))
+        };
+        self.0.moments.tell(user, write).await
     }
 }

@@ -68,6 +68,7 @@ impl Keys {
             }
         }
         if !queued.is_empty() {
+            self.make_room(&queued).await?;
             let to_device = vec![ToDeviceWrite { txn: Some(txn), messages: queued }];
             self.0.log.write(Writes { to_device, ..Writes::default() }).await?;
         }

@@ -5,15 +5,24 @@ use std::collections::BTreeMap;
 use ruma::OwnedUserId;
 use serde_json::value::RawValue;
 
-use super::{AnnounceError, Keys, signed::Signed};
+use super::{Keys, signed::Signed};
 use crate::{
-    log::{Notice, Writes},
-    storage::{UserNr, device_key, device_key::KeySignature},
+    log,
+    storage::{self, UserNr, device_key, device_key::KeySignature, user_change::UserChange},
     users::Requester,
 };
 
 /// Signed objects, by user and by device ID or public key.
 pub type SignatureUpload = BTreeMap<OwnedUserId, BTreeMap<String, Box<RawValue>>>;
+
+/// Why signatures were not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum SignaturesError {
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    #[error(transparent)]
+    Log(#[from] log::Error),
+}
 
 /// Why one of the signatures was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +53,7 @@ impl Keys {
         &self,
         requester: &Requester,
         upload: &SignatureUpload,
-    ) -> Result<BTreeMap<OwnedUserId, BTreeMap<String, SignatureFailure>>, AnnounceError> {
+    ) -> Result<BTreeMap<OwnedUserId, BTreeMap<String, SignatureFailure>>, SignaturesError> {
         let users = self.local_numbers(upload.keys().map(AsRef::as_ref)).await?;
         let mut numbers: Vec<UserNr> = users.iter().map(|u| u.0).collect();
         numbers.push(requester.user);
@@ -81,25 +90,7 @@ impl Keys {
             }
         }
         if !good.is_empty() {
-            device_key::put_signatures(&self.0.pool, &good).await?;
-            if good.iter().any(|s| s.user == requester.user) {
-                self.announce(requester.user).await?;
-            }
-            // Only the signer's devices are shown a signature over somebody else's key, and only they are woken. Others who
-            // share a room with that user fetch the same keys once more with their next sync: rare, and harmless.
-            let mut others: Vec<UserNr> = good.iter().map(|s| s.user).filter(|u| *u != requester.user).collect();
-            others.sort_unstable();
-            others.dedup();
-            if !others.is_empty() {
-                let writes = Writes {
-                    device_changes: others,
-                    wake_users: vec![requester.user],
-                    // What the requester signed is kept with the requester's keys.
-                    notices: vec![Notice::User(requester.user)],
-                    ..Writes::default()
-                };
-                self.0.log.write(writes).await?;
-            }
+            self.change(requester.user, UserChange::Signatures { list: good }).await?;
         }
         Ok(failures)
     }

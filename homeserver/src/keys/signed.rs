@@ -1,9 +1,11 @@
 //! Signed key objects: reading them, and checking who signed.
 
 use roost_spec::{
-    canonical_json::{Numbers, Object, parse_object},
+    canonical_json::{Numbers, Object, Value, parse_object},
     signature::VerifyKey,
 };
+
+use super::upload::key_name;
 
 /// A key object (device keys or a cross-signing key) as it was uploaded.
 #[derive(Debug, Clone)]
@@ -31,12 +33,23 @@ impl Signed {
         self.0.get_str(key)
     }
 
-    pub fn has_array(&self, key: &str) -> bool {
-        self.0.get(key).is_some_and(|v| v.as_array().is_some())
+    /// Whether `key` is a list of texts.
+    pub fn has_texts(&self, key: &str) -> bool {
+        self.0.get(key).and_then(Value::as_array).is_some_and(|list| list.iter().all(|it| it.as_str().is_some()))
     }
 
-    pub fn has_object(&self, key: &str) -> bool {
-        self.0.get_object(key).is_some()
+    /// Whether `keys` are texts by names, and at least one.
+    pub fn has_public_keys(&self) -> bool {
+        let is_text = |key: &Value| key.as_str().is_some_and(|key| !key.chars().any(char::is_control));
+        let named = |(name, key): (&str, &Value)| key_name(name).is_some() && is_text(key);
+        self.0.get_object("keys").is_some_and(|keys| keys.iter().next().is_some() && keys.iter().all(named))
+    }
+
+    /// Whether `signatures` are texts by user and key.
+    pub fn has_signatures(&self) -> bool {
+        let texts = |by: &Object| by.iter().all(|(_, signature)| signature.as_str().is_some());
+        let of_user = |(_, by): (&str, &Value)| by.as_object().is_some_and(texts);
+        self.0.get_object("signatures").is_some_and(|users| users.iter().all(of_user))
     }
 
     /// The public keys: (`ed25519:NAME`, base64).
@@ -90,6 +103,13 @@ impl Signed {
         own.insert(key_id, signature);
         all.insert(user, own);
         self.0.insert("signatures", all);
+    }
+
+    /// The object without what only the server says.
+    #[must_use]
+    pub fn without_unsigned(mut self) -> Self {
+        self.0.remove("unsigned");
+        self
     }
 
     fn signed_text(&self) -> String {

@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Beside, Error, Log, LogEvent, LogReceipt, Notice, Slice, Writes};
+use super::{Beside, Error, Log, LogEvent, LogReceipt, Notice, Slice, Writes, Written};
 use crate::{
     bell::Topic,
     clock::now_ms,
@@ -36,7 +36,7 @@ pub enum Submitted {
 
 pub(super) enum Job {
     Room { write: RoomWrite, answer: oneshot::Sender<Result<Submitted, Error>> },
-    Writes { writes: Writes, answer: oneshot::Sender<Result<Pos, Error>> },
+    Writes { writes: Writes, answer: oneshot::Sender<Result<Written, Error>> },
 }
 
 /// How long a batch is tried on a database that does not answer.
@@ -122,8 +122,9 @@ impl Group {
                 }
                 Job::Writes { writes, .. } => {
                     let queued = writes.to_device.iter().flat_map(|w| &w.messages);
-                    events += 1 + queued.clone().count() / 4;
+                    events += 1 + queued.clone().count() / 4 + writes.users.len();
                     bytes += queued.map(|m| m.2.len()).sum::<usize>();
+                    bytes += writes.users.iter().map(|write| write.change.size()).sum::<usize>();
                 }
             }
             group.jobs.push(job);
@@ -157,6 +158,7 @@ impl Group {
                     batch.wake_rooms.extend(&writes.wake_rooms);
                     batch.wake_users.extend(&writes.wake_users);
                     batch.notices.extend(writes.notices.iter().map(|n| n.to_text()));
+                    batch.users.extend(writes.users.iter().cloned());
                     places.push(None);
                 }
             }
@@ -324,9 +326,13 @@ impl Committer {
                 None => {}
             }
         }
+        let mut changed = answer.changed.iter().copied();
         for (job, place) in group.jobs.into_iter().zip(places) {
             match job {
-                Job::Writes { answer: sender, .. } => drop(sender.send(Ok(answer.last))),
+                Job::Writes { writes, answer: sender } => {
+                    let changed = changed.by_ref().take(writes.users.len()).collect();
+                    drop(sender.send(Ok(Written { pos: answer.last, changed })));
+                }
                 Job::Room { write, answer: sender } => {
                     let outcome = place.and_then(|p| answer.outcomes.get(p)).copied().unwrap_or(Outcome::Stale);
                     let submitted = match outcome {
@@ -364,18 +370,20 @@ fn slice(batch: &Batch, answer: &Answer, writer: i64) -> Slice {
     users.extend(batch.account_data.iter().map(|a| a.user));
     users.extend(batch.to_device.iter().flat_map(|w| w.messages.iter().map(|m| m.0)));
     users.extend(&batch.device_changes);
+    users.extend(answer.told.users.iter().chain(&answer.told.device_changes));
     users.extend(
         rooms.clone().flat_map(|(_, r)| &r.events).filter(|e| e.membership.is_some()).filter_map(|e| e.state_key),
     );
     users.sort_unstable();
     users.dedup();
     let mut touched: Vec<RoomNr> = rooms.clone().map(|(_, r)| r.room).collect();
-    touched.extend(&batch.wake_rooms);
+    touched.extend(batch.wake_rooms.iter().chain(&answer.told.rooms));
     touched.extend(batch.receipts.iter().map(|r| r.room));
     touched.sort_unstable();
     touched.dedup();
     // A resubmitted batch does not say where its events lie; readers take them from the database.
-    let placed = (!answer.ord_base.is_empty() || batch.rooms.is_empty()).then(|| {
+    let is_first = !answer.told.again && (!answer.ord_base.is_empty() || batch.rooms.is_empty());
+    let placed = is_first.then(|| {
         let mut pos = answer.first.0;
         let mut events = Vec::new();
         for (i, room) in rooms {
@@ -402,7 +410,7 @@ fn slice(batch: &Batch, answer: &Answer, writer: i64) -> Slice {
                 pos += 1;
             }
         }
-        (events, beside(batch, pos))
+        (events, beside(batch, answer, pos))
     });
     let (events, beside) = placed.unzip();
     Slice {
@@ -412,14 +420,14 @@ fn slice(batch: &Batch, answer: &Answer, writer: i64) -> Slice {
         writer,
         rooms: touched,
         users,
-        notices: batch.notices.iter().filter_map(|text| Notice::parse(text)).collect(),
+        notices: batch.notices.iter().chain(&answer.told.notices).filter_map(|text| Notice::parse(text)).collect(),
         events,
         beside,
     }
 }
 
 /// What `batch` holds besides events. Receipts lie behind the events, from `first` on, in the batch's order.
-fn beside(batch: &Batch, first: i64) -> Beside {
+fn beside(batch: &Batch, answer: &Answer, first: i64) -> Beside {
     let receipts = (first..).zip(&batch.receipts).map(|(pos, r)| LogReceipt {
         pos: Pos(pos),
         room: r.room,
@@ -436,6 +444,6 @@ fn beside(batch: &Batch, first: i64) -> Beside {
         account_data: batch.account_data.iter().map(|a| a.user).collect(),
         push_rules: Some(push_rules.map(|a| a.user).collect()),
         to_device: batch.to_device.iter().flat_map(|w| w.messages.iter().map(|m| m.1)).collect(),
-        device_changes: batch.device_changes.clone(),
+        device_changes: batch.device_changes.iter().chain(&answer.told.device_changes).copied().collect(),
     }
 }

@@ -34,6 +34,7 @@ use crate::{
     storage::{
         self, Pos, RoomNr, UserNr,
         commit::{AccountDataWrite, Batch, ReceiptWrite, RoomWrite, ToDeviceWrite},
+        user_change::{Became, UserWrite},
     },
 };
 
@@ -66,6 +67,17 @@ pub struct Writes {
     pub wake_users: Vec<UserNr>,
     /// What the caches of all nodes must drop.
     pub notices: Vec<Notice>,
+    /// What changes about users. The commit tells of it by itself.
+    pub users: Vec<UserWrite>,
+}
+
+/// What became of writes.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// The position of the commit's end.
+    pub pos: Pos,
+    /// What became of each change of a user, in their order.
+    pub changed: Vec<Became>,
 }
 
 impl From<Writes> for Batch {
@@ -79,6 +91,7 @@ impl From<Writes> for Batch {
             wake_rooms: writes.wake_rooms,
             wake_users: writes.wake_users,
             notices: writes.notices.iter().map(|notice| notice.to_text()).collect(),
+            users: writes.users,
         }
     }
 }
@@ -156,14 +169,22 @@ impl Log {
     /// # Errors
     /// See [`Error`].
     pub async fn write(&self, writes: Writes) -> Result<Pos, Error> {
+        self.change(writes).await.map(|written| written.pos)
+    }
+
+    /// As [`Self::write`], and says what became of each change of a user.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn change(&self, writes: Writes) -> Result<Written, Error> {
         let (answer, pending) = oneshot::channel();
         self.enqueue(committer::Job::Writes { writes, answer })?;
-        let pos = Pending(pending).outcome().await?;
+        let written = Pending(pending).outcome().await?;
         // Whoever wrote here finds it here: another node's slice before it may still be on its way.
-        if let Err(error) = self.reach(pos).await {
+        if let Err(error) = self.reach(written.pos).await {
             tracing::warn!(%error, "committed, and not seen by this node yet");
         }
-        Ok(pos)
+        Ok(written)
     }
 
     fn enqueue(&self, job: committer::Job) -> Result<(), Error> {

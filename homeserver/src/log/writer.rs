@@ -2,8 +2,8 @@
 
 use sqlx::PgPool;
 
-use super::{Error, Log, Writes, outside};
-use crate::storage::{self, Pos};
+use super::{Error, Log, Writes, Written, outside};
+use crate::storage;
 
 /// Lets domain rooms serve both a node and the command line.
 #[derive(Clone)]
@@ -19,9 +19,9 @@ impl Writer {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn write(&self, writes: Writes) -> Result<Pos, Error> {
+    pub async fn write(&self, writes: Writes) -> Result<Written, Error> {
         match self {
-            Self::Node(log) => log.write(writes).await,
+            Self::Node(log) => log.change(writes).await,
             Self::Outside(pool) => outside(pool, writes).await.map_err(|error| match error {
                 storage::Error::Unavailable(_) => Error::Unavailable,
                 other => Error::Refused(other.to_string().into()),

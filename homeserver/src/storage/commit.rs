@@ -1,4 +1,5 @@
-//! The commit: one call of `commit_v2` for all that a node has to write.
+//! The commit: one call of `commit_v2` for all that a node has to write; what changes about users goes before it, in the same
+//! statement.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -6,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sqlx::{FromRow, PgConnection};
 
-use super::{DeviceNr, EventNr, FrameNr, Membership, Pos, Result, RoomNr, Sym, UserNr};
+use super::{
+    DeviceNr, EventNr, FrameNr, Membership, Pos, Result, RoomNr, Sym, UserNr,
+    user_change::{Became, UserWrite},
+};
 
 /// A room that an event of the batch creates.
 #[derive(Debug, Clone)]
@@ -188,6 +192,7 @@ pub struct Batch {
     pub wake_rooms: Vec<RoomNr>,
     pub wake_users: Vec<UserNr>,
     pub notices: Vec<String>,
+    pub users: Vec<UserWrite>,
 }
 
 /// What became of a room's events.
@@ -217,6 +222,21 @@ pub struct Answer {
     pub ord_base: Vec<i64>,
     /// Known transactions and the events that they created.
     pub known: Vec<(TxnKey, Arc<str>)>,
+    /// What became of each of the batch's changes of users, in its order.
+    pub changed: Vec<Became>,
+    /// What the changes of users tell.
+    pub told: Told,
+}
+
+/// What changes of users tell, beside what the batch tells anyway.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// The batch was committed before, and the rest here is what its slice says.
+    pub again: bool,
+    pub device_changes: Vec<UserNr>,
+    pub rooms: Vec<RoomNr>,
+    pub users: Vec<UserNr>,
+    pub notices: Vec<String>,
 }
 
 /// How far apart the `ord` of live events lie: backfill goes between.
@@ -232,15 +252,23 @@ struct Row {
     known_device: Option<Vec<i64>>,
     known_key: Option<Vec<Vec<u8>>>,
     known_event_id: Option<Vec<String>>,
+    changed: Vec<i16>,
+    again: bool,
+    told_devices: Vec<UserNr>,
+    told_rooms: Vec<RoomNr>,
+    told_users: Vec<UserNr>,
+    told_notices: Vec<String>,
 }
 
-/// Relations are written in the commit's own statement, beside the function: it knows nothing of what events say.
-const CALL: &str = "select c.*, case when cardinality($78::integer[]) + cardinality($54::integer[]) > 0 then \
+/// Relations are written in the commit's own statement, beside the function: it knows nothing of what events say. Users are
+/// changed before it, as locks go, and what that tells is told by it.
+const CALL: &str = "select c.*, u.outcome as changed, u.again, u.devices as told_devices, u.rooms as told_rooms, \
+    u.users as told_users, u.notices as told_notices, case when cardinality($78::integer[]) + cardinality($54::integer[]) > 0 then \
     relate_v1(c.outcome, c.ord_base, $4, $78, $79, $80, $81, $82, $83, $84, $85, $54, $55) end as related from \
-    commit_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
+    change_users_v1($1, $2, $3, $86, $87) as u cross join lateral commit_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
     $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, \
     $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, \
-    $61, $62, $63, $64, $65, $66, $67, $68, $69, $70, $71, $72, $73, $74, $75, $76, $77) as c";
+    $61, $62, $63, $64, $65, $66, $67, $68, $69, $70, $71, $72, $73, $74 || u.devices, $75 || u.rooms, $76 || u.users, $77 || u.notices) as c";
 
 /// Commits `batch` under (`writer`, `number`); the same pair again gets the first answer.
 ///
@@ -269,6 +297,11 @@ pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, b
         .zip(rooms)
         .flat_map(|(i, room)| (0..).zip(&room.events).filter_map(move |(at, e)| Some((i, at, e, e.relates.as_ref()?))))
         .collect();
+
+    // One order for all: two batches that change the same users don't wait for each other crosswise.
+    let mut users: Vec<(usize, &UserWrite)> = batch.users.iter().enumerate().collect();
+    users.sort_by_key(|(_, write)| write.user);
+    let changes = users.iter().map(|(_, write)| write.change.to_json()).collect::<Result<Vec<String>>>()?;
 
     let row: Row = sqlx::query_as(CALL)
         .bind(writer)
@@ -356,9 +389,11 @@ pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, b
         .bind(list(&related, |(.., r)| r.thread))
         .bind(list(&related, |(_, _, e, _)| e.kind))
         .bind(list(&related, |(_, _, e, _)| e.sender))
+        .bind(list(&users, |(_, write)| write.user))
+        .bind(changes)
         .fetch_one(conn)
         .await?;
-    row.answer()
+    row.answer(&users)
 }
 
 /// What needs no lock to be counted.
@@ -405,7 +440,11 @@ fn list<'a, T, U>(items: &'a [T], field: impl FnMut(&'a T) -> U) -> Vec<U> {
 }
 
 impl Row {
-    fn answer(self) -> Result<Answer> {
+    fn answer(self, users: &[(usize, &UserWrite)]) -> Result<Answer> {
+        let mut changed = vec![Became::Absent; users.len()];
+        for ((place, _), code) in users.iter().zip(self.changed) {
+            changed[*place] = Became::from_code(code)?;
+        }
         let outcomes = self
             .outcome
             .into_iter()
@@ -438,6 +477,14 @@ impl Row {
             outcomes,
             ord_base: self.ord_base.unwrap_or_default(),
             known,
+            changed,
+            told: Told {
+                again: self.again,
+                device_changes: self.told_devices,
+                rooms: self.told_rooms,
+                users: self.told_users,
+                notices: self.told_notices,
+            },
         })
     }
 }

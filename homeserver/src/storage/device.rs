@@ -1,6 +1,6 @@
-//! Devices of this server's users.
+//! Devices of this server's users. Made, named and deleted through the log: see `user_change`.
 
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgPool};
 
 use super::{DeviceNr, Result, UserNr};
 
@@ -33,56 +33,6 @@ pub async fn of_users(pool: &PgPool, users: &[UserNr]) -> Result<Vec<(UserNr, St
     Ok(sqlx::query_as(sql).bind(users).fetch_all(pool).await?)
 }
 
-/// Names a device. `false`: there is no such device.
-pub async fn rename(pool: &PgPool, usr: UserNr, device_id: &str, display_name: Option<&str>) -> Result<bool> {
-    let sql = "update device set display_name = $3 where usr = $1 and device_id = $2";
-    let done = sqlx::query(sql).bind(usr).bind(device_id).bind(display_name).execute(pool).await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Deletes the devices named, or all but `keep` where none are, with their tokens, keys and queued messages. Returns
-/// how many there were.
-async fn delete(
-    conn: &mut PgConnection,
-    usr: UserNr,
-    named: Option<&[String]>,
-    keep: Option<DeviceNr>,
-) -> Result<usize> {
-    let sql = "with gone as (delete from device where usr = $1 and nr is distinct from $3 \
-                             and ($2::text[] is null or device_id = any($2)) returning nr, device_id), \
-                    t as (delete from token where device in (select nr from gone)), \
-                    r as (delete from refresh_token where device in (select nr from gone)), \
-                    p as (delete from pusher where device in (select nr from gone)) \
-               select nr, device_id from gone";
-    let gone: Vec<(DeviceNr, String)> =
-        sqlx::query_as(sql).bind(usr).bind(named).bind(keep).fetch_all(&mut *conn).await?;
-    if !gone.is_empty() {
-        super::device_key::purge(conn, usr, &gone).await?;
-    }
-    Ok(gone.len())
-}
-
-/// Deletes devices with all that belongs to them and returns how many there were. Those that are not there are passed over.
-pub async fn delete_named(pool: &PgPool, usr: UserNr, device_ids: &[String]) -> Result<usize> {
-    let mut transaction = pool.begin().await?;
-    let gone = delete(&mut transaction, usr, Some(device_ids), None).await?;
-    transaction.commit().await?;
-    Ok(gone)
-}
-
-/// Deletes all devices of a user but `keep`, with all that belongs to them, and returns how many there were.
-pub async fn delete_others(pool: &PgPool, usr: UserNr, keep: Option<DeviceNr>) -> Result<usize> {
-    let mut transaction = pool.begin().await?;
-    let gone = delete(&mut transaction, usr, None, keep).await?;
-    transaction.commit().await?;
-    Ok(gone)
-}
-
-/// As [`delete_others`] of all devices, within a transaction.
-pub(super) async fn delete_all(conn: &mut PgConnection, usr: UserNr) -> Result<usize> {
-    delete(conn, usr, None, None).await
-}
-
 /// Notes when and from where devices were last seen.
 pub async fn seen(pool: &PgPool, seen: &[(DeviceNr, i64, String)]) -> Result<()> {
     let (mut devices, mut times, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
@@ -91,8 +41,10 @@ pub async fn seen(pool: &PgPool, seen: &[(DeviceNr, i64, String)]) -> Result<()>
         times.push(*ts);
         addresses.push(ip.as_str());
     }
-    let sql = "update device d set last_seen_ts = u.ts, last_seen_ip = u.ip \
-               from unnest($1::bigint[], $2::bigint[], $3::text[]) as u (nr, ts, ip) \
+    // Never waits for a commit that is changing one of the devices, which may wait for another of them.
+    let sql = "with u as (select d.nr, u.ts, u.ip from unnest($1::bigint[], $2::bigint[], $3::text[]) as u (nr, ts, ip) \
+                            join device d on d.nr = u.nr for no key update of d skip locked) \
+               update device d set last_seen_ts = u.ts, last_seen_ip = u.ip from u \
                where d.nr = u.nr and coalesce(d.last_seen_ts, 0) < u.ts";
     sqlx::query(sql).bind(devices).bind(times).bind(addresses).execute(pool).await?;
     Ok(())

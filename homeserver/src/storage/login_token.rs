@@ -11,11 +11,10 @@ pub async fn insert(pool: &PgPool, hash: &Hash, usr: UserNr, expires_ts: i64) ->
     Ok(())
 }
 
-/// Uses a token up. Returns its user, if it has not expired.
-pub async fn take(pool: &PgPool, hash: &Hash, now: i64) -> Result<Option<UserNr>> {
-    let sql = "delete from login_token where hash = $1 returning usr, expires_ts";
-    let row: Option<(UserNr, i64)> = sqlx::query_as(sql).bind(hash.as_slice()).fetch_optional(pool).await?;
-    Ok(row.filter(|(_, expires_ts)| *expires_ts > now).map(|(usr, _)| usr))
+/// Whose token it is, if it has not expired. The log-in uses it up.
+pub async fn find(pool: &PgPool, hash: &Hash, now: i64) -> Result<Option<UserNr>> {
+    let sql = "select usr from login_token where hash = $1 and expires_ts > $2";
+    Ok(sqlx::query_scalar(sql).bind(hash.as_slice()).bind(now).fetch_optional(pool).await?)
 }
 
 /// Keeps an OpenID token.

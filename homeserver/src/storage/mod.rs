@@ -26,6 +26,7 @@ pub mod pusher;
 pub mod receipt;
 pub mod registration_token;
 pub mod relation;
+pub mod remains;
 pub mod report;
 pub mod room;
 pub mod schema;
@@ -39,6 +40,7 @@ pub mod token;
 pub mod txn;
 pub mod uia;
 pub mod unread;
+pub mod user_change;
 pub mod user_directory;
 
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! One-time keys and fallback keys.
 
 use serde::Deserialize;
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 
 use super::{DeviceNr, Result, UserNr};
 
@@ -42,9 +42,10 @@ pub struct Upload<'a> {
     pub user: UserNr,
     pub device: DeviceNr,
     pub device_id: &'a str,
-    pub device_keys: Option<&'a str>,
     pub one_time: &'a [NewKey],
     pub fallback: &'a [NewKey],
+    /// How many one-time keys that nobody claimed a device may have.
+    pub most: i64,
     pub now: i64,
 }
 
@@ -55,21 +56,26 @@ pub enum Uploaded {
     Stored(Vec<(String, Option<i64>)>),
     /// Nothing of it is stored: this key is there already with other bytes. A claimed one's text is `null`.
     Exists(NewKey),
+    /// Nothing of it is stored: the device would have more than it may.
+    TooMany,
 }
 
-/// The SQLSTATE with which `upload_keys_v1` says that a one-time key is there already.
+/// The SQLSTATEs with which the function says that a one-time key is there already, and that it would be one too many.
 const EXISTS: &str = "RK001";
+const TOO_MANY: &str = "RK002";
 
 /// Stores an upload, all or nothing, in one commit.
 pub async fn upload(pool: &PgPool, upload: Upload<'_>) -> Result<Uploaded> {
-    let sql = "select algorithm, unclaimed from upload_keys_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    if upload.one_time.is_empty() && upload.fallback.is_empty() {
+        return counts(pool, upload.device).await.map(Uploaded::Stored);
+    }
+    let sql = "select algorithm, unclaimed from upload_keys_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     let (algorithms, ids, texts) = texts(upload.one_time);
     let (fallback_algorithms, fallback_ids, fallback_texts) = self::texts(upload.fallback);
     let stored = sqlx::query_as(sql)
         .bind(upload.user)
         .bind(upload.device)
         .bind(upload.device_id)
-        .bind(upload.device_keys)
         .bind(algorithms)
         .bind(ids)
         .bind(texts)
@@ -77,10 +83,14 @@ pub async fn upload(pool: &PgPool, upload: Upload<'_>) -> Result<Uploaded> {
         .bind(fallback_ids)
         .bind(fallback_texts)
         .bind(upload.now - REMEMBERED_MS)
+        .bind(upload.most)
         .fetch_all(pool)
         .await;
     match stored {
         Ok(counts) => Ok(Uploaded::Stored(counts)),
+        Err(error) if error.as_database_error().is_some_and(|it| it.code().as_deref() == Some(TOO_MANY)) => {
+            Ok(Uploaded::TooMany)
+        }
         Err(error) => existing(&error).map(Uploaded::Exists).ok_or_else(|| error.into()),
     }
 }
@@ -134,4 +144,10 @@ pub async fn claim_fallback(pool: &PgPool, wanted: &[WantedKey<'_>]) -> Result<V
 fn columns<'a>(wanted: &[WantedKey<'a>]) -> (Vec<UserNr>, Vec<&'a str>, Vec<&'a str>) {
     let devices = wanted.iter().map(|key| key.device_id).collect();
     (wanted.iter().map(|key| key.user).collect(), devices, wanted.iter().map(|key| key.algorithm).collect())
+}
+
+/// Drops the names of keys that were given out so long ago that nobody uploads them again.
+pub async fn sweep(conn: &mut PgConnection, now: i64) -> Result<()> {
+    sqlx::query("delete from claimed_key where ts < $1").bind(now - REMEMBERED_MS).execute(conn).await?;
+    Ok(())
 }

@@ -1,4 +1,5 @@
-//! Profiles of this server's users: a row a field, its value as JSON text.
+//! Profiles of this server's users: a row a field, its value as JSON text. Written through the log: see
+//! `user_change`.
 
 use sqlx::PgPool;
 
@@ -14,18 +15,4 @@ pub async fn names_of(pool: &PgPool, users: &[UserNr]) -> Result<Vec<(UserNr, St
 pub async fn get(pool: &PgPool, usr: UserNr) -> Result<Vec<(String, String)>> {
     let sql = "select key, value from profile where usr = $1 order by key";
     Ok(sqlx::query_as(sql).bind(usr).fetch_all(pool).await?)
-}
-
-/// Sets a field.
-pub async fn set(pool: &PgPool, usr: UserNr, key: &str, value: &str) -> Result<()> {
-    let sql = "insert into profile (usr, key, value) values ($1, $2, $3) \
-               on conflict (usr, key) do update set value = excluded.value";
-    sqlx::query(sql).bind(usr).bind(key).bind(value).execute(pool).await?;
-    Ok(())
-}
-
-/// Removes a field. One that is not there is no error.
-pub async fn delete(pool: &PgPool, usr: UserNr, key: &str) -> Result<()> {
-    sqlx::query("delete from profile where usr = $1 and key = $2").bind(usr).bind(key).execute(pool).await?;
-    Ok(())
 }

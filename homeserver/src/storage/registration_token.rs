@@ -52,13 +52,6 @@ pub async fn delete(pool: &PgPool, token: &str) -> Result<bool> {
     Ok(done.rows_affected() == 1)
 }
 
-/// Counts one use. `false`: the token is used up, expired or revoked.
-pub async fn consume(pool: &PgPool, token: &str, now: i64) -> Result<bool> {
-    let sql = "update registration_token set completed = completed + 1 where token = $1 \
-               and (uses_allowed is null or completed < uses_allowed) and (expires_ts is null or expires_ts > $2)";
-    Ok(sqlx::query(sql).bind(token).bind(now).execute(pool).await?.rows_affected() == 1)
-}
-
 /// The standing token; `fresh` becomes it where there is none.
 pub async fn standing(pool: &PgPool, fresh: &str, now: i64) -> Result<String> {
     let insert =

@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, PgConnection, PgPool};
 
-use super::{DeviceNr, Result, UserNr, account::Account};
+use super::{DeviceNr, Result, UserNr};
 
 /// SHA-256 of a token.
 pub type Hash = [u8; 32];
@@ -36,43 +36,6 @@ pub async fn find(pool: &PgPool, hash: &Hash) -> Result<Option<Opened>> {
                  from token t join device d on d.nr = t.device join account a on a.usr = t.usr \
                 where t.hash = $1 and not a.deactivated";
     Ok(sqlx::query_as(sql).bind(hash.as_slice()).fetch_optional(pool).await?)
-}
-
-/// Logs a device in: creates it where it is new, drops the tokens that it had, and issues new ones, in one statement.
-/// Returns its number and whether it is new; `None` where the account is gone, locked, or has another password by now.
-pub async fn log_in(
-    pool: &PgPool,
-    account: &Account,
-    device_id: &str,
-    display_name: Option<&str>,
-    issue: Issue<'_>,
-    now: i64,
-) -> Result<Option<(DeviceNr, bool)>> {
-    // The lock makes whoever changes the account wait, and then see the device.
-    let sql = "with a as (select usr from account where usr = $1 and not deactivated and not locked \
-                          and password is not distinct from $8 for share), \
-                    d as (insert into device as d (usr, device_id, display_name, created_ts) \
-                          select usr, $2, $3, $4 from a \
-                          on conflict (usr, device_id) do update set device_id = excluded.device_id \
-                          returning d.nr, d.xmax = 0 as new), \
-                    t as (delete from token where device in (select nr from d)), \
-                    r as (delete from refresh_token where device in (select nr from d)), \
-                    i as (insert into token (hash, usr, device, expires_ts, refresh) \
-                          select $5, $1, nr, $6, $7 from d), \
-                    j as (insert into refresh_token (hash, usr, device, created_ts) \
-                          select $7, $1, nr, $4 from d where $7::bytea is not null) \
-               select nr, new from d";
-    Ok(sqlx::query_as(sql)
-        .bind(account.usr)
-        .bind(device_id)
-        .bind(display_name)
-        .bind(now)
-        .bind(issue.access.as_slice())
-        .bind(issue.expires_ts)
-        .bind(issue.refresh.map(<[u8; 32]>::as_slice))
-        .bind(account.password.as_deref())
-        .fetch_optional(pool)
-        .await?)
 }
 
 /// What a refresh token belongs to.
@@ -129,15 +92,6 @@ pub async fn refresh(pool: &PgPool, old: &Hash, issue: Issue<'_>, now: i64) -> R
     }
     transaction.commit().await?;
     Ok(true)
-}
-
-/// A successor of the refresh token `old` was used: `old` and the access tokens issued with it are out of service.
-pub async fn confirm(pool: &PgPool, old: &[u8]) -> Result<()> {
-    let sql = "with r as (delete from refresh_token where hash = $1), t as (delete from token where refresh = $1), \
-                    s as (update refresh_token set replaces = null where replaces = $1) \
-               update token set replaces = null where replaces = $1";
-    sqlx::query(sql).bind(old).execute(pool).await?;
-    Ok(())
 }
 
 /// Drops what expired before `before`: by then no client asks any more why it was logged out.

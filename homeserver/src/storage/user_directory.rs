@@ -4,14 +4,6 @@ use sqlx::PgPool;
 
 use super::{Result, UserNr};
 
-/// Sets the words of a user's name.
-pub async fn set_words(pool: &PgPool, usr: UserNr, words: &[String]) -> Result<()> {
-    let sql = "with gone as (delete from user_word where usr = $1 and word <> all($2))
-               insert into user_word (usr, word) select $1, w from unnest($2::text[]) as w on conflict do nothing";
-    sqlx::query(sql).bind(usr).bind(words).execute(pool).await?;
-    Ok(())
-}
-
 /// Of more users than these, only some are looked at.
 const CANDIDATES: i64 = 2000;
 

@@ -8,7 +8,7 @@ use ruma::RoomId;
 use serde_json::{Map, Value, json};
 use sqlx::PgPool;
 
-use super::Turns;
+use super::{Turns, usage::Usage};
 use crate::{
     log::{self, Log, Writes},
     storage::{self, RoomNr, UserNr, commit::AccountDataWrite},
@@ -20,6 +20,7 @@ pub struct AccountData {
     pool: PgPool,
     log: Log,
     turns: Arc<Turns>,
+    usage: Arc<Usage>,
 }
 
 /// Why account data is not set.
@@ -31,6 +32,9 @@ pub enum AccountDataError {
     /// The room's tags hold as much as is taken on.
     #[error("a room can't have more tags")]
     TooManyTags,
+    /// The user keeps as much as is taken on.
+    #[error("a user's account data takes {MOST_BYTES} bytes and {MOST_PIECES} pieces at most")]
+    TooMuch,
     #[error(transparent)]
     Storage(#[from] storage::Error),
     #[error(transparent)]
@@ -44,11 +48,14 @@ const TAGS: &str = "m.tag";
 /// Which rooms are talks with one person, by that person.
 const DIRECT: &str = "m.direct";
 const MAX_TAGS: usize = 1000;
+/// What all pieces of a user take: a client's first sync shows them all.
+pub(super) const MOST_BYTES: i64 = 16 << 20;
+pub(super) const MOST_PIECES: i64 = 50_000;
 
 impl AccountData {
     /// Account data over `pool`, written through `log`.
     pub fn new(pool: PgPool, log: Log) -> Self {
-        Self { pool, log, turns: Arc::default() }
+        Self { pool, log, turns: Arc::default(), usage: Arc::default() }
     }
 
     /// The content of one piece.
@@ -143,6 +150,11 @@ impl AccountData {
     }
 
     async fn write(&self, account_data: Vec<AccountDataWrite>) -> Result<(), AccountDataError> {
+        for write in &account_data {
+            if !self.usage.admits(&self.pool, write).await? {
+                return Err(AccountDataError::TooMuch);
+            }
+        }
         self.log.write(Writes { account_data, ..Writes::default() }).await?;
         Ok(())
     }

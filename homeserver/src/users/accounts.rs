@@ -6,7 +6,11 @@ use serde::Serialize;
 use super::{NameError, Password, Users, names, password::LONGEST};
 use crate::{
     log,
-    storage::{self, UserNr, account::Account},
+    storage::{
+        self, DeviceNr, UserNr,
+        account::Account,
+        user_change::{Became, Hidden, UserChange},
+    },
 };
 
 /// Why an account was left as it was.
@@ -90,16 +94,21 @@ impl Users {
         self.0.hasher.hash(password).await.ok_or(AccountError::Hash)
     }
 
-    /// Sets a password. Devices stay logged in; whoever wants them out deletes them.
+    /// Sets a password, and logs out all devices but `keep` where `log_out` says so: both at once.
     ///
     /// # Errors
     /// See [`AccountError`].
-    pub async fn set_password(&self, user: UserNr, password: Password) -> Result<(), AccountError> {
-        let hash = self.hash(password).await?;
-        if storage::account::set_password(&self.0.pool, user, &hash).await? {
-            Ok(())
-        } else {
-            Err(AccountError::Deactivated)
+    pub async fn set_password(
+        &self,
+        user: UserNr,
+        password: Password,
+        log_out: bool,
+        keep: Option<DeviceNr>,
+    ) -> Result<(), AccountError> {
+        let password = Hidden(self.hash(password).await?);
+        match self.change(user, UserChange::Password { password, log_out, keep }).await? {
+            Became::Absent => Err(AccountError::Deactivated),
+            _ => Ok(()),
         }
     }
 
@@ -109,9 +118,7 @@ impl Users {
     /// See [`AccountError`].
     pub async fn reset_password(&self, user: &str, password: Password) -> Result<(), AccountError> {
         let account = self.find(user).await?;
-        self.set_password(account.usr, password).await?;
-        storage::device::delete_others(&self.0.pool, account.usr, None).await?;
-        self.announce_devices(account.usr).await.map_err(AccountError::from)
+        self.set_password(account.usr, password, true, None).await
     }
 
     /// Makes somebody an administrator, or no longer.
@@ -120,8 +127,7 @@ impl Users {
     /// See [`AccountError`].
     pub async fn set_admin(&self, user: &str, admin: bool) -> Result<(), AccountError> {
         let account = self.find(user).await?;
-        storage::account::set_admin(&self.0.pool, account.usr, admin).await?;
-        Ok(self.tell_nodes(account.usr).await?)
+        self.set_standing(account.usr, Some(admin), None, None).await
     }
 
     /// Locks an account, or unlocks it. Its devices stay, and can do nothing but log out.
@@ -130,8 +136,7 @@ impl Users {
     /// See [`AccountError`].
     pub async fn set_locked(&self, user: &str, locked: bool) -> Result<(), AccountError> {
         let account = self.find(user).await?;
-        storage::account::set_locked(&self.0.pool, account.usr, locked).await?;
-        Ok(self.tell_nodes(account.usr).await?)
+        self.set_standing(account.usr, None, Some(locked), None).await
     }
 
     /// Suspends an account, or reinstates it. A suspended user reads, and does little else.
@@ -140,8 +145,20 @@ impl Users {
     /// See [`AccountError`].
     pub async fn set_suspended(&self, user: &str, suspended: bool) -> Result<(), AccountError> {
         let account = self.find(user).await?;
-        storage::account::set_suspended(&self.0.pool, account.usr, suspended).await?;
-        Ok(self.tell_nodes(account.usr).await?)
+        self.set_standing(account.usr, None, None, Some(suspended)).await
+    }
+
+    async fn set_standing(
+        &self,
+        user: UserNr,
+        admin: Option<bool>,
+        locked: Option<bool>,
+        suspended: Option<bool>,
+    ) -> Result<(), AccountError> {
+        match self.change(user, UserChange::Standing { admin, locked, suspended }).await? {
+            Became::Absent => Err(AccountError::NotFound),
+            _ => Ok(()),
+        }
     }
 
     /// Deactivated users whose rooms are still to be left.
@@ -172,17 +189,7 @@ impl Users {
     /// See [`AccountError`].
     pub async fn deactivate(&self, user: &str, erase: bool) -> Result<UserNr, AccountError> {
         let account = self.find(user).await?;
-        storage::account::deactivate(&self.0.pool, account.usr, erase).await?;
-        self.announce_devices(account.usr).await?;
+        self.change(account.usr, UserChange::Deactivate { erase }).await?;
         Ok(account.usr)
-    }
-}
-
-impl From<super::UserError> for AccountError {
-    fn from(error: super::UserError) -> Self {
-        match error {
-            super::UserError::Storage(error) => Self::Storage(error),
-            super::UserError::Log(error) => Self::Log(error),
-        }
     }
 }

@@ -1,8 +1,9 @@
-//! The access tokens in use, so that a request costs no query.
+//! The access tokens in use, so that a request costs no query. A session is believed for minutes, however it is lost sight of.
 
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
 };
 
 use tokio::sync::Notify;
@@ -16,6 +17,8 @@ use crate::{
 
 /// Up to so many tokens are kept.
 const CAPACITY: usize = 200_000;
+/// How long one is believed: then the database is asked again.
+const BELIEVED: Duration = Duration::from_secs(300);
 
 /// Known tokens by their hashes. A user's are dropped when anything about the account changes, on any node.
 ///
@@ -50,7 +53,8 @@ impl TokenCache {
     /// The session of a known token; otherwise the ticket with which [`Self::insert`] takes in what the database says.
     pub(super) fn get(&self, hash: &Hash) -> Result<Arc<Session>, Ticket> {
         let state = self.read();
-        let found = state.sessions.get(hash).map(Arc::clone).ok_or(Ticket(state.drops));
+        let found = state.sessions.get(hash).filter(|session| session.read_at.elapsed() < BELIEVED);
+        let found = found.map(Arc::clone).ok_or(Ticket(state.drops));
         metrics::CACHE_TOKENS.looked_up(found.is_ok());
         found
     }
@@ -105,6 +109,8 @@ impl Apply for TokenCache {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::{
         storage::{DeviceNr, Sym},
@@ -120,6 +126,19 @@ mod tests {
             admin: false,
         };
         Arc::new(Session::new(requester, false, false, None))
+    }
+
+    #[test]
+    fn a_session_is_believed_for_minutes() {
+        let cache = TokenCache::default();
+        let ticket = cache.get(&[1; 32]).unwrap_err();
+        let mut old = Arc::into_inner(session(1)).unwrap();
+        old.read_at = Instant::now().checked_sub(BELIEVED).unwrap();
+        cache.insert(ticket, [1; 32], &Arc::new(old));
+        let ticket = cache.get(&[1; 32]).unwrap_err();
+        cache.insert(ticket, [1; 32], &session(1));
+        assert!(cache.get(&[1; 32]).is_ok());
+        assert_eq!(cache.read().users[&Sym(1)].len(), 1);
     }
 
     #[test]

@@ -4,7 +4,11 @@ use ruma::DeviceId;
 use serde::Serialize;
 
 use super::{Requester, Users, names};
-use crate::storage::{self, UserNr, device::Device};
+use crate::storage::{
+    self, UserNr,
+    device::Device,
+    user_change::{Became, UserChange},
+};
 
 /// A device, in the form of the API.
 #[derive(Debug, Clone, Serialize)]
@@ -45,7 +49,7 @@ impl Users {
         Ok(storage::device::find(&self.0.pool, user, device_id.as_str()).await?.map(DeviceInfo::from))
     }
 
-    /// Names a device; others who share rooms learn of it with the device list. `None`: there is no such device.
+    /// Names a device; others who share rooms learn of it with the device list, if it has keys. `None`: there is no such device.
     ///
     /// # Errors
     /// See [`super::LoginError`].
@@ -58,13 +62,11 @@ impl Users {
         if display_name.is_some_and(|name| !names::is_device_name(name)) {
             return Err(super::LoginError::DeviceName);
         }
-        if display_name.is_none() {
+        let Some(name) = display_name else {
             return Ok(storage::device::find(&self.0.pool, requester.user, device_id.as_str()).await?.map(|_| ()));
-        }
-        if !storage::device::rename(&self.0.pool, requester.user, device_id.as_str(), display_name).await? {
-            return Ok(None);
-        }
-        self.announce_devices(requester.user).await?;
-        Ok(Some(()))
+        };
+        let change = UserChange::DeviceName { device_id: device_id.to_string(), name: name.to_owned() };
+        let became = self.0.moments.tell(requester.user, || self.change(requester.user, change)).await?;
+        Ok((became != Became::Absent).then_some(()))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{UserError, Users, words};
+use super::{Users, words};
 use crate::storage::{self, UserNr};
 
 /// A user who was found.
@@ -22,7 +22,7 @@ impl Users {
     ///
     /// # Errors
     /// The database's own.
-    pub async fn search(&self, seeker: UserNr, term: &str, limit: usize) -> Result<(Vec<Found>, bool), UserError> {
+    pub async fn search(&self, seeker: UserNr, term: &str, limit: usize) -> storage::Result<(Vec<Found>, bool)> {
         let wanted = words(term, WORDS);
         // Of a user ID the localpart counts.
         let localpart = term.trim().trim_start_matches('@').split(':').next().unwrap_or_default().to_lowercase();

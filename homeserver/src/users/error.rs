@@ -2,24 +2,13 @@
 
 use crate::{log, storage};
 
-/// Why an operation on users was not done, where nothing but the machinery can fail.
-#[derive(Debug, thiserror::Error)]
-pub enum UserError {
-    /// The database.
-    #[error(transparent)]
-    Storage(#[from] storage::Error),
-    /// The log.
-    #[error(transparent)]
-    Log(#[from] log::Error),
-}
-
 /// Why nobody was logged in.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// Wrong user, password or token; which, is nobody's business.
     #[error("the user name or the password is wrong")]
     Refused,
-    /// The password is right, but another user's than the one who asks.
+    /// The password of another user than the one who asks.
     #[error("another user can't prove that you are you")]
     OtherUser,
     /// The login token is unknown, used or expired.
@@ -43,13 +32,4 @@ pub enum LoginError {
     /// The log.
     #[error(transparent)]
     Log(#[from] log::Error),
-}
-
-impl From<UserError> for LoginError {
-    fn from(error: UserError) -> Self {
-        match error {
-            UserError::Storage(error) => Self::Storage(error),
-            UserError::Log(error) => Self::Log(error),
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! Users: accounts, devices, access tokens and profiles, and who is asking.
 //!
-//! A revoke (logout, lock, another password, a deleted device) first takes the token out of the database, then tells all
-//! nodes through the log, and is answered when this node's own cache has dropped it.
+//! A revoke (logout, lock, another password, a deleted device) and its notice are one commit of the log, answered when this
+//! node's own cache has dropped what it revokes. Whoever is cut off or killed anywhere on the way leaves both done, or neither.
 //!
 //! **Invariant:** no rooms here; what spans users and rooms lives in `account`.
 
@@ -11,6 +11,7 @@ mod cache;
 mod devices;
 mod directory;
 mod error;
+mod moments;
 mod names;
 mod openid;
 mod password;
@@ -26,6 +27,7 @@ mod session;
 mod shared_secret;
 mod turns;
 mod uia;
+mod usage;
 mod words;
 
 use std::sync::Arc;
@@ -39,19 +41,20 @@ pub use self::{
     cache::TokenCache,
     devices::DeviceInfo,
     directory::Found,
-    error::{LoginError, UserError},
+    error::LoginError,
+    moments::Moments,
     names::NameError,
     openid::OpenId,
     profile::{Field, Profile, ProfileError},
     push_rules::{PUSH_RULES, PushRules, PushRulesError},
     refresh::{RefreshError, Refreshed},
-    register::{NewAccount, RegisterError},
+    register::{Made, NewAccount, RegisterError},
     registration_tokens::TokenError,
     secret::{Password, Token},
     session::{AuthError, LogIn, LoggedIn, Session},
     shared_secret::{SharedSecretError, SharedSecretRequest},
     turns::Turns,
-    uia::{Answer, Challenge, Doubt, Flows, Interacted, Operation, Proof, Stage},
+    uia::{Answer, Challenge, Doubt, Ends, Flows, Interacted, Operation, Proof, Stage},
     words::words,
 };
 use crate::{
@@ -94,6 +97,7 @@ struct Inner {
     registration: Registration,
     hasher: password::Hasher,
     seen: seen::Seen,
+    moments: Arc<Moments>,
 }
 
 impl Users {
@@ -109,6 +113,7 @@ impl Users {
             registration,
             hasher: password::Hasher::new(),
             seen: seen::Seen::default(),
+            moments: Arc::default(),
         }))
     }
 
@@ -122,6 +127,11 @@ impl Users {
             server_name: server_name.to_owned(),
             registration: Registration::default(),
         })
+    }
+
+    /// How often users' device lists are told: for all who change them.
+    pub fn moments(&self) -> Arc<Moments> {
+        Arc::clone(&self.0.moments)
     }
 
     /// The server's name.

@@ -3,8 +3,14 @@
 use ruma::UserId;
 use serde_json::value::RawValue;
 
-use super::{UserError, Users, words};
-use crate::storage::{self, UserNr};
+use super::{Users, words};
+use crate::{
+    log,
+    storage::{
+        self, UserNr,
+        user_change::{Became, UserChange},
+    },
+};
 
 /// The longest key, in bytes.
 const MAX_KEY: usize = 255;
@@ -35,7 +41,7 @@ pub enum ProfileError {
     #[error(transparent)]
     Storage(#[from] storage::Error),
     #[error(transparent)]
-    User(#[from] UserError),
+    Log(#[from] log::Error),
 }
 
 /// A key that is well-formed.
@@ -107,33 +113,21 @@ impl Users {
             Some(value) => checked(field, value)?,
             None => None,
         };
-        let pool = &self.0.pool;
-        let fields = storage::profile::get(pool, user).await?;
-        let old = fields.iter().find(|(key, _)| key == field.as_str()).map(|(_, value)| value.as_str());
-        if old == value.as_deref() {
-            return Ok(false);
-        }
-        let mut shown: Option<String> = None;
-        match value {
-            None => storage::profile::delete(pool, user, field.as_str()).await?,
-            Some(value) => {
-                // A key, a value, and what JSON puts around them.
-                let size = |key: &str, value: &str| key.len() + value.len() + 4;
-                let others = fields.iter().filter(|(key, _)| key != field.as_str());
-                let whole: usize = others.map(|(key, value)| size(key, value)).sum();
-                if whole + size(field.as_str(), &value) + 1 > MAX_PROFILE {
-                    return Err(ProfileError::TooLarge);
-                }
-                storage::profile::set(pool, user, field.as_str(), &value).await?;
-                shown = serde_json::from_str(&value).ok();
+        if let Some(value) = &value {
+            // A key, a value, and what JSON puts around them.
+            let size = |key: &str, value: &str| key.len() + value.len() + 4;
+            let fields = storage::profile::get(&self.0.pool, user).await?;
+            let others = fields.iter().filter(|(key, _)| key != field.as_str());
+            let whole: usize = others.map(|(key, value)| size(key, value)).sum();
+            if whole + size(field.as_str(), value) + 1 > MAX_PROFILE {
+                return Err(ProfileError::TooLarge);
             }
         }
-        if field.as_str() == "displayname" {
-            let words = words(&shown.unwrap_or_default(), super::directory::WORDS);
-            storage::user_directory::set_words(pool, user, &words).await?;
-        }
-        self.tell_nodes(user).await.map_err(UserError::from)?;
-        Ok(true)
+        let name = || value.as_deref().and_then(|value| serde_json::from_str::<String>(value).ok()).unwrap_or_default();
+        let is_name = field.as_str() == "displayname";
+        let words = is_name.then(|| words(&name(), super::directory::WORDS));
+        let change = UserChange::Profile { key: field.as_str().to_owned(), value, words };
+        Ok(self.change(user, change).await? == Became::Done)
     }
 }
 

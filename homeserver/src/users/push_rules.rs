@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use roost_spec::push::{EditError, Ruleset};
+use roost_spec::push::{EditError, PushRule, RuleKind, Ruleset, When};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 
@@ -28,11 +28,21 @@ pub struct PushRules {
 pub enum PushRulesError {
     #[error(transparent)]
     Edit(#[from] EditError),
+    #[error(
+        "a user has {MOST_RULES} push rules at most, with {MOST_CONDITIONS} conditions each, which take {MAX_BYTES} bytes"
+    )]
+    TooMany,
     #[error(transparent)]
     Storage(#[from] storage::Error),
     #[error(transparent)]
     Log(#[from] log::Error),
 }
+
+/// So many rules of their own a user has at most, and conditions or actions of one: each may be asked of every event of a room.
+const MOST_RULES: usize = 1000;
+const MOST_CONDITIONS: usize = 50;
+/// What all rules take as JSON.
+const MAX_BYTES: usize = 256 << 10;
 
 /// The account data's content.
 #[derive(Serialize, Deserialize)]
@@ -76,16 +86,30 @@ impl PushRules {
     ) -> Result<(), PushRulesError> {
         let _turn = self.turns.take(requester.user, GLOBAL).await;
         let mut rules = self.of(requester.user, requester.user_id.as_str()).await?;
+        let before = content(rules.clone())?;
         edit(&mut rules)?;
-        let write = AccountDataWrite {
-            user: requester.user,
-            room: GLOBAL,
-            kind: PUSH_RULES.into(),
-            json: content(rules)?.into(),
-        };
+        let is_large = is_large(&rules);
+        let json = content(rules)?;
+        // Whoever has more already may still take away.
+        if (is_large || json.len() > MAX_BYTES) && json.len() > before.len() {
+            return Err(PushRulesError::TooMany);
+        }
+        if json == before {
+            return Ok(());
+        }
+        let write = AccountDataWrite { user: requester.user, room: GLOBAL, kind: PUSH_RULES.into(), json: json.into() };
         self.log.write(Writes { account_data: vec![write], ..Writes::default() }).await?;
         Ok(())
     }
+}
+
+fn is_large(rules: &Ruleset) -> bool {
+    let own = || RuleKind::ALL.into_iter().flat_map(|kind| rules.rules(kind)).filter(|rule| !rule.default);
+    let conditions = |rule: &PushRule| match &rule.when {
+        When::Conditions(conditions) => conditions.len(),
+        _ => 0,
+    };
+    own().count() > MOST_RULES || own().any(|rule| conditions(rule).max(rule.actions.len()) > MOST_CONDITIONS)
 }
 
 fn content(rules: Ruleset) -> storage::Result<String> {

@@ -4,7 +4,11 @@ use super::{Token, Users, session::Drawn};
 use crate::{
     clock::now_ms,
     log,
-    storage::{self, token::Issue},
+    storage::{
+        self,
+        token::Issue,
+        user_change::{Hex, UserChange},
+    },
 };
 
 /// Why no new tokens were issued.
@@ -44,9 +48,8 @@ impl Users {
         if owner.locked {
             return Err(RefreshError::Locked);
         }
-        if let Some(replaced) = &owner.replaces {
-            storage::token::confirm(pool, replaced).await?;
-            self.tell_nodes(owner.usr).await?;
+        if let Some(old) = owner.replaces {
+            self.change(owner.usr, UserChange::Refreshed { old: Hex::from(old) }).await?;
         }
         let now = now_ms();
         let drawn = Drawn::new(true, now);

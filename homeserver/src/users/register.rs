@@ -2,10 +2,14 @@
 
 use ruma::OwnedUserId;
 
-use super::{AccountError, LogIn, LoggedIn, LoginError, NameError, Password, Users, names};
+use super::{AccountError, LogIn, LoggedIn, LoginError, NameError, Password, Users, names, session::Drawn};
 use crate::{
     clock::now_ms,
-    storage::{self, account::Account},
+    storage::{
+        self,
+        account::Account,
+        user_change::{Became, Hidden, Issue, UserChange},
+    },
 };
 
 /// An account to be made.
@@ -18,6 +22,15 @@ pub struct NewAccount {
     pub admin: bool,
     /// The registration token that is counted as used.
     pub registration_token: Option<String>,
+    /// The session of user-interactive authentication that this ends: it remembers what was made.
+    pub session: Option<String>,
+}
+
+/// What a session made.
+#[derive(Debug)]
+pub struct Made {
+    account: Account,
+    device_id: Option<String>,
 }
 
 /// Why no account was made.
@@ -32,6 +45,9 @@ pub enum RegisterError {
     /// The registration token was spent or revoked in the meantime.
     #[error("the registration token was spent or revoked")]
     RegistrationToken,
+    /// Another request ended the session in the meantime.
+    #[error("the session was used by another request")]
+    Session,
     /// The password.
     #[error(transparent)]
     Account(#[from] AccountError),
@@ -61,48 +77,85 @@ impl Users {
     /// # Errors
     /// See [`RegisterError`].
     pub async fn create(&self, new: NewAccount) -> Result<OwnedUserId, RegisterError> {
-        let account = self.create_account(new).await?;
-        Ok(self.user_id(&account.localpart)?)
+        let localpart = self.make(new, None).await?;
+        Ok(self.user_id(&localpart)?)
     }
 
-    /// Makes an account and logs its first device in.
+    /// Makes an account and logs its first device in, at once.
     ///
     /// # Errors
     /// See [`RegisterError`].
     pub async fn register(&self, new: NewAccount, how: LogIn) -> Result<LoggedIn, RegisterError> {
-        if how.device_id.as_deref().is_some_and(|id| !names::is_device_id(id)) {
-            return Err(LoginError::DeviceId.into());
-        }
-        if how.display_name.as_deref().is_some_and(|name| !names::is_device_name(name)) {
-            return Err(LoginError::DeviceName.into());
-        }
-        let account = self.create_account(new).await?;
-        Ok(self.log_in(&account, how).await?)
+        let drawn = Drawn::new(how.refresh, now_ms());
+        let issue = drawn.issue(how)?;
+        let device_id = issue.device_id.clone();
+        let localpart = self.make(new, Some(issue)).await?;
+        Ok(self.logged_in(&localpart, device_id, drawn)?)
     }
 
-    async fn create_account(&self, new: NewAccount) -> Result<Account, RegisterError> {
+    /// What `/register` made in the session of this ID, for a client whose answer was lost. `None`: nothing, or not lately.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn made_in(&self, session: &str, operation: &str) -> storage::Result<Option<Made>> {
+        let found = storage::uia::find(&self.0.pool, session).await?;
+        let found = found.filter(|it| it.operation == operation && it.is_repeatable(now_ms()));
+        let Some((Some(user), device_id)) = found.map(|it| (it.made_usr, it.made_device)) else { return Ok(None) };
+        let account = storage::account::find(&self.0.pool, user).await?.filter(|account| !account.deactivated);
+        Ok(account.map(|account| Made { account, device_id }))
+    }
+
+    /// Shows that account again to whoever knows its password, logged in anew where a device was: tokens can't be read back.
+    /// `None`: another account is asked for.
+    ///
+    /// # Errors
+    /// See [`RegisterError`].
+    pub async fn register_again(
+        &self,
+        made: Made,
+        name: Option<&str>,
+        password: Password,
+        refresh: bool,
+    ) -> Result<Option<(OwnedUserId, Option<LoggedIn>)>, RegisterError> {
+        let Made { account, device_id } = made;
+        let asked = name.map(|name| names::localpart(name, &self.0.server_name)).transpose()?;
+        if asked.is_some_and(|asked| asked != account.localpart)
+            || !self.0.hasher.verify(password, account.password.clone()).await
+        {
+            return Ok(None);
+        }
+        let how = device_id.map(|id| LogIn { device_id: Some(id), display_name: None, refresh });
+        let device = match how {
+            Some(how) => Some(self.log_in(&account, how, None).await?),
+            None => None,
+        };
+        Ok(Some((self.user_id(&account.localpart)?, device)))
+    }
+
+    /// Makes the account, with all that belongs to it, in one commit. Returns its localpart.
+    async fn make(&self, new: NewAccount, log_in: Option<Issue>) -> Result<String, RegisterError> {
         let localpart = match &new.name {
             Some(name) => self.check_name(name).await?,
             None => names::any_localpart(),
         };
         let password = match new.password {
-            Some(password) => Some(self.hash(password).await?),
+            Some(password) => Some(Hidden(self.hash(password).await?)),
             None => None,
         };
-        let now = now_ms();
-        // Counted before the account is made: a token is never used more often than it allows.
-        if let Some(token) = &new.registration_token
-            && !storage::registration_token::consume(&self.0.pool, token, now).await?
-        {
-            return Err(RegisterError::RegistrationToken);
+        let user = self.0.interner.number(self.user_id(&localpart)?.as_str()).await?;
+        let change = UserChange::Register {
+            localpart: localpart.clone(),
+            password,
+            admin: new.admin,
+            registration_token: new.registration_token,
+            session: new.session,
+            log_in,
+        };
+        match self.change(user, change).await.map_err(LoginError::from)? {
+            Became::Done => Ok(localpart),
+            Became::TokenSpent => Err(RegisterError::RegistrationToken),
+            Became::SessionGone => Err(RegisterError::Session),
+            _ => Err(RegisterError::InUse),
         }
-        let user_id = self.user_id(&localpart)?;
-        let usr = self.0.interner.number(user_id.as_str()).await?;
-        let (pool, admin) = (&self.0.pool, new.admin);
-        if !storage::account::insert(pool, usr, &localpart, password.as_deref(), admin, now).await? {
-            return Err(RegisterError::InUse);
-        }
-        let (locked, suspended, deactivated) = (false, false, false);
-        Ok(Account { usr, localpart, password, admin, locked, suspended, deactivated, created_ts: now })
     }
 }

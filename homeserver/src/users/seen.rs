@@ -67,10 +67,19 @@ impl Users {
             if let Err(error) = self.write_seen().await {
                 tracing::debug!(%error, "can't write when devices were last seen");
             }
+            if !ending && let Err(error) = self.clear_remains(&shutdown).await {
+                tracing::warn!(%error, "can't clear what deleted devices left behind");
+            }
             if ending {
                 return;
             }
         }
+    }
+
+    /// Piece by piece: nothing waits for it.
+    async fn clear_remains(&self, shutdown: &CancellationToken) -> storage::Result<()> {
+        while !shutdown.is_cancelled() && storage::remains::clear(&self.0.pool).await? {}
+        Ok(())
     }
 
     /// In one transaction: an idle server is to leave the database alone.
@@ -82,6 +91,7 @@ impl Users {
         // A client that comes back after weeks still learns that its token is old, not unknown.
         storage::token::sweep(&mut transaction, now - 60 * DAY_MS).await?;
         storage::txn::sweep(&mut transaction, now - DAY_MS).await?;
+        storage::one_time_key::sweep(&mut transaction, now).await?;
         Ok(transaction.commit().await?)
     }
 }

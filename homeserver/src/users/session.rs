@@ -1,8 +1,11 @@
 //! Logging in, and recognising who is logged in.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Instant,
 };
 
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
@@ -13,7 +16,8 @@ use crate::{
     storage::{
         self,
         account::Account,
-        token::{Hash, Issue, Opened},
+        token::{Hash, Opened},
+        user_change::{Became, Hex, Hidden, Issue, UserChange},
     },
 };
 
@@ -21,6 +25,8 @@ use crate::{
 const REFRESHABLE_MS: i64 = 60 * 60 * 1000;
 /// How long a token for `m.login.token` lasts.
 const LOGIN_TOKEN_MS: i64 = 2 * 60 * 1000;
+/// How many devices a user may have. Who logs in once more loses the one that was not seen for the longest time.
+const MOST_DEVICES: i64 = 500;
 
 /// An access token in use, and what is to be known about its account.
 #[derive(Debug)]
@@ -31,6 +37,8 @@ pub struct Session {
     /// Reading is allowed, and little else.
     pub suspended: bool,
     expires_ts: Option<i64>,
+    /// When the database said so.
+    pub(super) read_at: Instant,
     /// When it was last noted as seen.
     seen_ts: AtomicI64,
 }
@@ -89,11 +97,31 @@ impl Drawn {
     pub fn expires_in_ms(&self) -> Option<i64> {
         self.refresh.is_some().then_some(REFRESHABLE_MS)
     }
+
+    /// What is stored of them, for the device that `how` names, or for one with a fresh ID.
+    pub fn issue(&self, how: LogIn) -> Result<Issue, LoginError> {
+        let device_id = match how.device_id {
+            Some(id) if names::is_device_id(&id) => id,
+            Some(_) => return Err(LoginError::DeviceId),
+            None => names::any_device_id(),
+        };
+        if how.display_name.as_deref().is_some_and(|name| !names::is_device_name(name)) {
+            return Err(LoginError::DeviceName);
+        }
+        Ok(Issue {
+            device_id,
+            display_name: how.display_name,
+            most_devices: MOST_DEVICES,
+            access: Hex::from(&self.access.hash()),
+            expires_ts: self.expires_ts,
+            refresh: self.refresh.as_ref().map(|token| Hex::from(&token.hash())),
+        })
+    }
 }
 
 impl Session {
     pub(super) fn new(requester: Requester, locked: bool, suspended: bool, expires_ts: Option<i64>) -> Self {
-        Self { requester, locked, suspended, expires_ts, seen_ts: AtomicI64::new(0) }
+        Self { requester, locked, suspended, expires_ts, read_at: Instant::now(), seen_ts: AtomicI64::new(0) }
     }
 
     /// Whether it is time to note the session as seen; says so once in `every` milliseconds.
@@ -124,10 +152,10 @@ impl Users {
     async fn read_session(&self, hash: Hash, ticket: Ticket) -> Result<Arc<Session>, AuthError> {
         let opened = storage::token::find(&self.0.pool, &hash).await?.ok_or(AuthError::Unknown)?;
         if let Some(old) = &opened.replaces {
-            storage::token::confirm(&self.0.pool, old).await?;
-            // Nodes may still know the access token that this one replaces. The next read comes in.
-            if let Err(error) = self.tell_nodes(opened.usr).await {
-                tracing::warn!(%error, "can't tell the other nodes of a refreshed token");
+            // Nodes may still know the access token that this one replaces. The next read comes in; until this is done, both
+            // are good.
+            if let Err(error) = self.change(opened.usr, UserChange::Refreshed { old: Hex::from(old.clone()) }).await {
+                tracing::warn!(%error, "can't put a refreshed token out of service yet");
             }
         }
         let session = Arc::new(self.session(opened)?);
@@ -151,6 +179,11 @@ impl Users {
             .map_err(|_| storage::Error::Inconsistent(format!("the name {localpart:?} makes no user ID")))
     }
 
+    /// What is counted as one user's name, in whatever way it is written: the localpart; empty for what nobody can be called.
+    pub fn name_of(&self, user: &str) -> String {
+        names::localpart(user, &self.0.server_name).unwrap_or_default()
+    }
+
     /// Logs in with a password. `user` is a localpart or a user ID.
     ///
     /// # Errors
@@ -162,7 +195,7 @@ impl Users {
         how: LogIn,
     ) -> Result<LoggedIn, LoginError> {
         let account = self.check_password(user, password).await?;
-        self.log_in(&account, how).await
+        self.log_in(&account, how, None).await
     }
 
     /// Logs in with a token of [`Self::login_token`].
@@ -170,10 +203,10 @@ impl Users {
     /// # Errors
     /// See [`LoginError`].
     pub async fn log_in_with_token(&self, token: &Token, how: LogIn) -> Result<LoggedIn, LoginError> {
-        let user = storage::login_token::take(&self.0.pool, &token.hash(), now_ms()).await?;
+        let user = storage::login_token::find(&self.0.pool, &token.hash(), now_ms()).await?;
         let user = user.ok_or(LoginError::UnknownToken)?;
         let account = storage::account::find(&self.0.pool, user).await?.ok_or(LoginError::UnknownToken)?;
-        self.log_in(&account, how).await
+        self.log_in(&account, how, Some(Hex::from(&token.hash()))).await
     }
 
     /// A token with which another device of this user can log in once, and for how many milliseconds.
@@ -193,47 +226,41 @@ impl Users {
             Ok(localpart) => storage::account::by_localpart(&self.0.pool, &localpart).await?,
             Err(_) => None,
         };
-        if account.as_ref().is_some_and(|account| account.deactivated) {
-            return Err(LoginError::Deactivated);
-        }
+        // A deactivated account has no password any more, and looks like one that never was.
         let stored = account.as_ref().and_then(|account| account.password.clone());
         let matches = self.0.hasher.verify(password, stored).await;
         account.filter(|_| matches).ok_or(LoginError::Refused)
     }
 
-    /// Logs a device of `account` in and tells those who share rooms with the user about a new one.
-    pub(super) async fn log_in(&self, account: &Account, how: LogIn) -> Result<LoggedIn, LoginError> {
+    /// Logs a device of `account` in, uses up the token for `m.login.token` that was shown for it, and tells those who share
+    /// rooms with the user about a new device: all at once.
+    pub(super) async fn log_in(
+        &self,
+        account: &Account,
+        how: LogIn,
+        login_token: Option<Hex>,
+    ) -> Result<LoggedIn, LoginError> {
         if account.deactivated {
             return Err(LoginError::Deactivated);
         }
         if account.locked {
             return Err(LoginError::Locked);
         }
-        let device_id = match how.device_id {
-            Some(id) if names::is_device_id(&id) => id,
-            Some(_) => return Err(LoginError::DeviceId),
-            None => names::any_device_id(),
-        };
-        let display_name = how.display_name.as_deref();
-        if display_name.is_some_and(|name| !names::is_device_name(name)) {
-            return Err(LoginError::DeviceName);
-        }
-        let now = now_ms();
-        let drawn = Drawn::new(how.refresh, now);
-        let (access, refresh) = (drawn.access.hash(), drawn.refresh.as_ref().map(Token::hash));
-        let issue = Issue { access: &access, expires_ts: drawn.expires_ts, refresh: refresh.as_ref() };
+        let drawn = Drawn::new(how.refresh, now_ms());
+        let issue = drawn.issue(how)?;
+        let device_id = issue.device_id.clone();
         // The account must still be what was checked: a password that changed meanwhile lets nobody in.
-        let (_, is_new) = storage::token::log_in(&self.0.pool, account, &device_id, display_name, issue, now)
-            .await?
-            .ok_or(LoginError::Refused)?;
-        if is_new {
-            self.announce_devices(account.usr).await?;
-        } else {
-            // The device's earlier tokens are gone.
-            self.tell_nodes(account.usr).await?;
+        let password = account.password.clone().map(Hidden);
+        match self.change(account.usr, UserChange::LogIn { password, login_token, issue }).await? {
+            Became::Done => self.logged_in(&account.localpart, device_id, drawn),
+            Became::TokenSpent => Err(LoginError::UnknownToken),
+            _ => Err(LoginError::Refused),
         }
+    }
+
+    pub(super) fn logged_in(&self, localpart: &str, device_id: String, drawn: Drawn) -> Result<LoggedIn, LoginError> {
         Ok(LoggedIn {
-            user_id: self.user_id(&account.localpart)?,
+            user_id: self.user_id(localpart)?,
             device_id: device_id.into(),
             expires_in_ms: drawn.expires_in_ms(),
             access_token: drawn.access,

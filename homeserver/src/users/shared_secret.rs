@@ -69,8 +69,13 @@ impl Users {
             return Err(SharedSecretError::Mac);
         }
         let name = self.check_name(&ask.username).await?;
-        let new =
-            NewAccount { name: Some(name), password: Some(ask.password), admin: ask.admin, registration_token: None };
+        let new = NewAccount {
+            name: Some(name),
+            password: Some(ask.password),
+            admin: ask.admin,
+            registration_token: None,
+            session: None,
+        };
         Ok(self.register(new, LogIn::default()).await?)
     }
 }

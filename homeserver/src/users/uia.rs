@@ -4,7 +4,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{LoginError, Password, Requester, Users};
+use super::{LoginError, Password, Requester, Users, names};
 use crate::{
     clock::now_ms,
     random,
@@ -43,6 +43,18 @@ pub struct Operation<'a> {
     /// What else must not change between the session's requests.
     pub detail: &'a str,
     pub flows: Flows,
+    pub ends: Ends,
+}
+
+/// What becomes of a session that is passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// It is used up.
+    Once,
+    /// It stays good for the same request a while: doing it again changes nothing, and the answer may have been lost.
+    Repeatable,
+    /// The operation itself ends it.
+    WithOperation,
 }
 
 /// What a client shows for a stage.
@@ -89,8 +101,8 @@ pub struct Challenge {
 /// What came of it.
 #[derive(Debug)]
 pub enum Interacted {
-    /// Go on. The session is used up.
-    Passed { registration_token: Option<String> },
+    /// Go on.
+    Passed { session: String, registration_token: Option<String> },
     /// Not yet.
     Challenged(Challenge),
 }
@@ -109,6 +121,12 @@ impl Users {
         let mut challenge = match answer.session {
             None => self.begin(operation, None).await?,
             Some(session) => match storage::uia::find(pool, &session).await?.filter(is_ours) {
+                Some(found) if found.passed_ts.is_some() => {
+                    if operation.ends == Ends::Repeatable && found.is_repeatable(now_ms()) {
+                        return Ok(Interacted::Passed { session, registration_token: None });
+                    }
+                    return Ok(again().await?);
+                }
                 Some(UiaSession { completed, .. }) => {
                     Challenge { session, flows: operation.flows, completed, doubt: None }
                 }
@@ -130,12 +148,16 @@ impl Users {
         if challenge.doubt.is_some() || !operation.flows.iter().any(is_passed) {
             return Ok(Interacted::Challenged(challenge));
         }
-        let session = storage::uia::find(pool, &challenge.session).await?;
         // Two requests may have passed the last stage together: one of them goes on.
-        if !storage::uia::delete(pool, &challenge.session).await? {
+        if operation.ends != Ends::WithOperation
+            && !storage::uia::pass(pool, &challenge.session, now_ms()).await?
+            && operation.ends == Ends::Once
+        {
             return Ok(again().await?);
         }
-        Ok(Interacted::Passed { registration_token: session.and_then(|session| session.registration_token) })
+        let found = storage::uia::find(pool, &challenge.session).await?;
+        let registration_token = found.and_then(|found| found.registration_token);
+        Ok(Interacted::Passed { session: challenge.session, registration_token })
     }
 
     async fn begin(&self, operation: &Operation<'_>, doubt: Option<Doubt>) -> storage::Result<Challenge> {
@@ -154,11 +176,12 @@ impl Users {
         Ok(match proof {
             Proof::Dummy if is_asked(Stage::Dummy) => Ok((Stage::Dummy, None)),
             Proof::Password(user, password) if is_asked(Stage::Password) => {
+                // Another user's password is nothing to try here.
+                if operation.requester.is_some_and(|requester| !self.is_name_of(&user, requester)) {
+                    return Err(LoginError::OtherUser);
+                }
                 match self.check_password(&user, password).await {
-                    Ok(account) if operation.requester.is_none_or(|requester| requester.user == account.usr) => {
-                        Ok((Stage::Password, None))
-                    }
-                    Ok(_) => return Err(LoginError::OtherUser),
+                    Ok(_) => Ok((Stage::Password, None)),
                     Err(LoginError::Refused) => Err(Doubt::Password),
                     Err(error) => return Err(error),
                 }
@@ -172,6 +195,12 @@ impl Users {
             }
             _ => Err(Doubt::Stage),
         })
+    }
+}
+
+impl Users {
+    fn is_name_of(&self, name: &str, requester: &Requester) -> bool {
+        names::localpart(name, &self.0.server_name).is_ok_and(|name| name == requester.user_id.localpart())
     }
 }
 

@@ -226,6 +226,7 @@ async fn a_deactivated_account_is_gone_for_good() {
     let (alice, bob) = (server.user("alice").await, server.user("bob").await);
     let room = bob.public_room("a room").await;
     alice.join(&room).await;
+    bob.sync().await;
 
     let _ = alice.with_password("POST", "account/deactivate", json!({})).await.ok();
 

@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 
 use crate::{
     http::{ApiError, Json, OptionalJson, Path, Routes, Uia},
-    users::{DeviceInfo, Requester, Users},
+    users::{DeviceInfo, Ends, Requester, Users},
 };
+
+/// So many devices are deleted by one request at most: nobody has more.
+const MOST: usize = 1000;
 
 pub(super) fn routes() -> Routes {
     Routes::default()
@@ -69,7 +72,7 @@ async fn delete(
     Path(device): Path<OwnedDeviceId>,
     OptionalJson(proof): OptionalJson<Proof>,
 ) -> Result<Json<Value>, ApiError> {
-    uia.require_password(&requester, proof.auth.as_ref()).await?;
+    uia.ending(Ends::Repeatable).require_password(&requester, proof.auth.as_ref()).await?;
     users.delete_devices(requester.user, &[device.to_string()]).await?;
     Ok(Json(json!({})))
 }
@@ -80,7 +83,13 @@ async fn delete_many(
     uia: Uia,
     Json(many): Json<Many>,
 ) -> Result<Json<Value>, ApiError> {
-    uia.about(many.devices.join("\n")).require_password(&requester, many.auth.as_ref()).await?;
+    if many.devices.len() > MOST {
+        return Err(ApiError::invalid_param(format!("`devices` names {MOST} at most.")));
+    }
+    uia.about(many.devices.join("\n"))
+        .ending(Ends::Repeatable)
+        .require_password(&requester, many.auth.as_ref())
+        .await?;
     users.delete_devices(requester.user, &many.devices).await?;
     Ok(Json(json!({})))
 }

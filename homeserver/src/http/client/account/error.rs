@@ -5,9 +5,7 @@ use axum::http::StatusCode;
 use crate::{
     account::SetProfileError,
     http::{ApiError, auth::locked},
-    users::{
-        AccountError, LoginError, NameError, ProfileError, RefreshError, RegisterError, SharedSecretError, UserError,
-    },
+    users::{AccountError, LoginError, NameError, ProfileError, RefreshError, RegisterError, SharedSecretError},
 };
 
 fn bad_request(errcode: &'static str, error: &impl ToString) -> ApiError {
@@ -19,15 +17,6 @@ fn sentence(error: &impl ToString) -> String {
     let mut letters = text.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(letters).chain(['.']).collect()
-}
-
-impl From<UserError> for ApiError {
-    fn from(error: UserError) -> Self {
-        match error {
-            UserError::Storage(error) => error.into(),
-            UserError::Log(error) => error.into(),
-        }
-    }
 }
 
 impl From<LoginError> for ApiError {
@@ -81,7 +70,7 @@ impl From<RegisterError> for ApiError {
         match error {
             RegisterError::InUse => bad_request("M_USER_IN_USE", &error),
             RegisterError::Name(error) => error.into(),
-            RegisterError::RegistrationToken => Self::new(StatusCode::FORBIDDEN, "M_FORBIDDEN", sentence(&error)),
+            RegisterError::RegistrationToken | RegisterError::Session => Self::forbidden(sentence(&error)),
             RegisterError::Account(error) => error.into(),
             RegisterError::Login(error) => error.into(),
             RegisterError::Storage(error) => error.into(),
@@ -107,7 +96,7 @@ impl From<ProfileError> for ApiError {
             ProfileError::KeyTooLarge => bad_request("M_KEY_TOO_LARGE", &error),
             ProfileError::TooLarge => bad_request("M_PROFILE_TOO_LARGE", &error),
             ProfileError::Storage(error) => error.into(),
-            ProfileError::User(error) => error.into(),
+            ProfileError::Log(error) => error.into(),
         }
     }
 }

@@ -84,12 +84,13 @@ async fn login(
             let user = user(body.identifier, body.user)?;
             let password =
                 body.password.ok_or_else(|| ApiError::missing_param("`password` must be there for this login."))?;
-            // Names that nobody has are counted too, so that they are not told apart.
-            let name = user.to_ascii_lowercase();
-            limits.check(Limited::WrongPassword, name.as_str())?;
+            // Names that nobody has are counted too, so that they are not told apart; before the password is tried, so that many
+            // at once are no more tries than one after another.
+            let name = users.name_of(&user);
+            limits.take(Limited::WrongPassword, name.as_str())?;
             let device = users.log_in_with_password(&user, password, how).await;
-            if let Err(LoginError::Refused) = device {
-                limits.take(Limited::WrongPassword, name.as_str())?;
+            if !matches!(device, Err(LoginError::Refused)) {
+                limits.give_back(Limited::WrongPassword, name.as_str());
             }
             device?
         }

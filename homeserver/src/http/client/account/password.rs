@@ -37,9 +37,6 @@ async fn set(
     }
     uia.require_password(&requester, body.auth.as_ref()).await?;
     let password = body.new_password.ok_or_else(|| ApiError::missing_param("`new_password` must be there."))?;
-    users.set_password(requester.user, password).await?;
-    if body.logout_devices {
-        users.delete_other_devices(requester.user, Some(requester.device)).await?;
-    }
+    users.set_password(requester.user, password, body.logout_devices, Some(requester.device)).await?;
     Ok(Json(json!({})))
 }

@@ -33,13 +33,16 @@ pub(super) fn routes() -> Routes {
 
 #[derive(Deserialize)]
 struct Shown {
-    /// Whether the user's rooms are to show it (MSC4069).
-    #[serde(default = "yes", alias = "org.matrix.msc4069.propagate")]
-    propagate: bool,
+    /// Whether the user's rooms are to show it (MSC4069); they are where nothing is said.
+    propagate: Option<bool>,
+    #[serde(rename = "org.matrix.msc4069.propagate")]
+    older: Option<bool>,
 }
 
-fn yes() -> bool {
-    true
+impl Shown {
+    fn propagate(&self) -> bool {
+        self.propagate.or(self.older).unwrap_or(true)
+    }
 }
 
 /// Needs no access token.
@@ -72,7 +75,7 @@ async fn put(
     let value = fields
         .get(field.as_str())
         .ok_or_else(|| ApiError::missing_param(format!("The body must have the key `{}`.", field.as_str())))?;
-    account.set_profile(&requester, &field, Some(value), shown.propagate).await?;
+    account.set_profile(&requester, &field, Some(value), shown.propagate()).await?;
     Ok(Json(json!({})))
 }
 
@@ -83,7 +86,7 @@ async fn delete(
     Query(shown): Query<Shown>,
 ) -> Result<Json<Value>, ApiError> {
     own(&requester, &user)?;
-    account.set_profile(&requester, &Field::parse(key)?, None, shown.propagate).await?;
+    account.set_profile(&requester, &Field::parse(key)?, None, shown.propagate()).await?;
     Ok(Json(json!({})))
 }
 

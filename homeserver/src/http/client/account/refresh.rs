@@ -1,10 +1,13 @@
 //! `POST /refresh`
 
-use axum::extract::State;
+use axum::{Extension, extract::State};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    http::{ApiError, Json, Routes},
+    http::{
+        ApiError, ClientAddr, Json, Routes,
+        limits::{Limited, Limits},
+    },
     users::{Token, Users},
 };
 
@@ -26,7 +29,13 @@ struct Refreshed {
     expires_in_ms: Option<i64>,
 }
 
-async fn refresh(State(users): State<Users>, Json(body): Json<Body>) -> Result<Json<Refreshed>, ApiError> {
+async fn refresh(
+    State(users): State<Users>,
+    State(limits): State<Limits>,
+    Extension(ClientAddr(address)): Extension<ClientAddr>,
+    Json(body): Json<Body>,
+) -> Result<Json<Refreshed>, ApiError> {
+    limits.take(Limited::Refresh, address)?;
     let refreshed = users.refresh(&Token::shown(body.refresh_token)).await?;
     Ok(Json(Refreshed {
         access_token: refreshed.access_token.expose().to_owned(),

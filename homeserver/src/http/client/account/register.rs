@@ -12,7 +12,7 @@ use crate::{
         ApiError, ClientAddr, Json, OptionalJson, Query, Routes, Uia,
         limits::{Limited, Limits},
     },
-    users::{Flows, LogIn, NewAccount, Password, Stage, Users},
+    users::{Ends, Flows, LogIn, LoggedIn, NewAccount, Password, Stage, Users},
 };
 
 pub(super) fn routes() -> Routes {
@@ -67,6 +67,13 @@ async fn register(
     }
     let flows = open_flows(users.registration_mode())?;
     limits.take(Limited::Registration, address)?;
+    if let (Some(made), Some(password)) = (uia.made(body.auth.as_ref()).await?, &body.password) {
+        // The answer was lost, and is given again.
+        let again = users.register_again(made, body.username.as_deref(), password.clone(), body.refresh_token).await?;
+        if let Some((user_id, device)) = again {
+            return Ok(Json(registered(user_id, device.filter(|_| !body.inhibit_login))));
+        }
+    }
     let name = match &body.username {
         Some(asked) => Some(users.check_name(asked).await?),
         None => None,
@@ -75,14 +82,18 @@ async fn register(
     if is_begun && body.password.is_none() {
         return Err(ApiError::missing_param("`password` must be there."));
     }
-    let registration_token = uia.require(None, flows, body.auth.as_ref()).await?;
+    let passed = uia.ending(Ends::WithOperation).require(None, flows, body.auth.as_ref()).await?;
 
     let password = body.password.ok_or_else(|| ApiError::missing_param("`password` must be there."))?;
-    let new = NewAccount { name, password: Some(password), admin: false, registration_token };
+    let new = NewAccount {
+        name,
+        password: Some(password),
+        admin: false,
+        registration_token: passed.registration_token,
+        session: Some(passed.session),
+    };
     if body.inhibit_login {
-        let user_id = users.create(new).await?;
-        let home_server = user_id.server_name().to_string();
-        return Ok(Json(Registered::Only { user_id, home_server }));
+        return Ok(Json(registered(users.create(new).await?, None)));
     }
     let how = LogIn {
         device_id: body.device_id,
@@ -90,7 +101,14 @@ async fn register(
         refresh: body.refresh_token,
     };
     let device = users.register(new, how).await?;
-    Ok(Json(Registered::LoggedIn(Box::new(device.into()))))
+    Ok(Json(registered(device.user_id.clone(), Some(device))))
+}
+
+fn registered(user_id: OwnedUserId, device: Option<LoggedIn>) -> Registered {
+    match device {
+        Some(device) => Registered::LoggedIn(Box::new(device.into())),
+        None => Registered::Only { home_server: user_id.server_name().to_string(), user_id },
+    }
 }
 
 /// What has to be shown to make an account.

@@ -9,7 +9,7 @@ use crate::{
         ApiError, ClientAddr, Json, Routes,
         limits::{Limited, Limits},
     },
-    users::{Password, SharedSecretRequest, Users},
+    users::{Password, SharedSecretError, SharedSecretRequest, Users},
 };
 
 const PATH: &str = "/_synapse/admin/v1/register";
@@ -43,8 +43,19 @@ async fn nonce(
     Ok(Json(Nonce { nonce: users.registration_nonce().await? }))
 }
 
-async fn register(State(users): State<Users>, Json(body): Json<Body>) -> Result<Json<Device>, ApiError> {
+async fn register(
+    State(users): State<Users>,
+    State(limits): State<Limits>,
+    Extension(ClientAddr(address)): Extension<ClientAddr>,
+    Json(body): Json<Body>,
+) -> Result<Json<Device>, ApiError> {
+    // Only wrong ones are counted for good: a tool that knows the secret makes many accounts at once.
+    limits.take(Limited::Registration, address)?;
     let Body { nonce, username, password, admin, user_type, mac } = body;
     let ask = SharedSecretRequest { nonce, username, password, admin, user_type, mac };
-    Ok(Json(users.register_by_shared_secret(ask).await?.into()))
+    let made = users.register_by_shared_secret(ask).await;
+    if !matches!(made, Err(SharedSecretError::Mac)) {
+        limits.give_back(Limited::Registration, address);
+    }
+    Ok(Json(made?.into()))
 }

@@ -42,7 +42,7 @@ impl From<CrossSigningError> for ApiError {
                 Self::new(StatusCode::BAD_REQUEST, "M_INVALID_SIGNATURE", error.to_string())
             }
             CrossSigningError::Storage(error) => error.into(),
-            CrossSigningError::Announce(error) => error.into(),
+            CrossSigningError::Log(error) => error.into(),
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     http::{ApiError, Json, RawObject},
-    keys::{Keys, SignatureFailure, SignatureUpload},
+    keys::{Keys, SignatureFailure, SignatureUpload, SignaturesError},
     users::Requester,
 };
 
@@ -32,4 +32,13 @@ fn explain(failure: SignatureFailure) -> Value {
         SignatureFailure::Wrong => "M_INVALID_SIGNATURE",
     };
     json!({"errcode": errcode, "error": failure.to_string()})
+}
+
+impl From<SignaturesError> for ApiError {
+    fn from(error: SignaturesError) -> Self {
+        match error {
+            SignaturesError::Storage(error) => error.into(),
+            SignaturesError::Log(error) => error.into(),
+        }
+    }
 }

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::{
     http::{ApiError, RawObject},
-    keys::{AnnounceError, KeyUpload, Keys, UploadError},
-    users::Requester,
+    keys::{KeyUpload, Keys, UploadError},
+    users::{AuthError, Requester},
 };
 
 #[derive(Serialize)]
@@ -29,19 +29,14 @@ impl From<UploadError> for ApiError {
     fn from(error: UploadError) -> Self {
         match error {
             UploadError::MalformedDeviceKeys | UploadError::MalformedKey(_) => Self::bad_json(error.to_string()),
+            UploadError::LargeKey(_) | UploadError::LargeDeviceKeys | UploadError::TooMany => {
+                Self::too_large(error.to_string())
+            }
+            UploadError::NoDevice => AuthError::Unknown.into(),
             UploadError::ForeignDeviceKeys | UploadError::MalformedKeyId(_) => Self::invalid_param(error.to_string()),
             UploadError::Exists { .. } => Self::new(StatusCode::BAD_REQUEST, "M_UNKNOWN", error.to_string()),
             UploadError::Storage(error) => error.into(),
-            UploadError::Announce(error) => error.into(),
-        }
-    }
-}
-
-impl From<AnnounceError> for ApiError {
-    fn from(error: AnnounceError) -> Self {
-        match error {
-            AnnounceError::Storage(error) => error.into(),
-            AnnounceError::Log(error) => error.into(),
+            UploadError::Log(error) => error.into(),
         }
     }
 }
