@@ -227,6 +227,24 @@ pub(super) const KEYS: &[Key] = &[
         set: |config, value| put(&mut config.rate_limits.reports, rate(value)),
     },
     Key {
+        name: "rate_limits.changes",
+        default: Is("\"500 + 50/s\""),
+        comment: "Whatever else changes something, by user: receipts, typing, keys, messages to devices, account data.",
+        set: |config, value| put(&mut config.rate_limits.changes, rate(value)),
+    },
+    Key {
+        name: "rate_limits.refresh",
+        default: Is("\"300 + 10/s\""),
+        comment: "Fresh access tokens for refresh tokens, by address.",
+        set: |config, value| put(&mut config.rate_limits.refresh, rate(value)),
+    },
+    Key {
+        name: "rate_limits.open_directory",
+        default: Is("\"30 + 1/s\""),
+        comment: "The public directory without an access token, by address.",
+        set: |config, value| put(&mut config.rate_limits.open_directory, rate(value)),
+    },
+    Key {
         name: "federation.enabled",
         default: Is("true"),
         comment: "Whether other servers are answered and asked. Off: this server's users are among themselves.",

@@ -171,6 +171,12 @@ pub struct RateLimits {
     pub search: Option<Rate>,
     /// Reports, by user.
     pub reports: Option<Rate>,
+    /// Whatever else changes something, by user.
+    pub changes: Option<Rate>,
+    /// Fresh tokens for refresh tokens, by address.
+    pub refresh: Option<Rate>,
+    /// The public directory without an access token, by address.
+    pub open_directory: Option<Rate>,
 }
 
 /// `presence.*`

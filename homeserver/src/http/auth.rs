@@ -1,4 +1,5 @@
-//! Who is asking: the [`Requester`] of a request, from its access token, or a [`Passer`] without one.
+//! Who is asking: the [`Requester`] of a request, from its access token, a [`Passer`] without one, or a [`Visitor`] with or
+//! without.
 
 use axum::{
     extract::{FromRef, FromRequestParts, MatchedPath, OptionalFromRequestParts},
@@ -85,6 +86,33 @@ where
             Limits::from_ref(state).take(what, *address)?;
         }
         Ok(Self)
+    }
+}
+
+/// Whoever asks for what is given to all, and more of it to those who show a good token. Another token is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visitor {
+    Known,
+    Passer,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Visitor
+where
+    Log: FromRef<S>,
+    Users: FromRef<S>,
+    Limits: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        if let Some(token) = token(parts) {
+            match requester(parts, &token, state).await {
+                Ok(_) => return Ok(Self::Known),
+                Err(error) if error.status() == StatusCode::UNAUTHORIZED => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Passer::from_request_parts(parts, state).await.map(|_| Self::Passer)
     }
 }
 

@@ -39,6 +39,11 @@ impl ApiError {
         self
     }
 
+    /// The status that it answers with.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// Adds a key beside `errcode` and `error`.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {

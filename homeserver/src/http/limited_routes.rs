@@ -1,4 +1,5 @@
 //! Which routes are limited by user, and as what; and which by address. The extractors of who asks look here; no handler has to.
+//! Whatever changes something has a limit: what no line names counts as [`Limited::Changes`].
 
 use axum::http::Method;
 
@@ -24,25 +25,34 @@ const TABLE: &[(&str, &str, Limited)] = &[
     ("POST", "/publicRooms", Limited::Search),
     ("POST", "/report", Limited::Reports),
     ("POST", "/report/{eventId}", Limited::Reports),
+    ("GET", "/publicRooms", Limited::Search),
 ];
+
+/// What is asked with a body and changes nothing.
+const READS: &[&str] = &["/sync", "/keys/query"];
 
 /// What a request to the route `pattern` counts as.
 pub(super) fn of(method: &Method, pattern: &str) -> Option<Limited> {
-    if pattern.contains("/media/") {
-        return media(method, pattern);
-    }
-    // Most requests are GET: syncs, histories, profiles.
-    if method == Method::GET {
-        return None;
+    // What answers GET answers HEAD, and works as much for it.
+    let get = Method::GET;
+    let method = if *method == Method::HEAD { &get } else { method };
+    if pattern.contains("/media/")
+        && let Some(what) = media(method, pattern)
+    {
+        return Some(what);
     }
     let fits = |(of, end, _): &&(&str, &str, Limited)| method == of && pattern.ends_with(end);
-    TABLE.iter().find(fits).map(|(_, _, what)| *what)
+    let named = TABLE.iter().find(fits).map(|(_, _, what)| *what);
+    // Most requests are GET: syncs, histories, profiles.
+    let is_read = *method == Method::GET || READS.iter().any(|end| pattern.ends_with(end));
+    named.or((!is_read).then_some(Limited::Changes))
 }
 
 /// What a request without an access token counts as, by address.
 pub(super) fn open(method: &Method, pattern: &str) -> Option<Limited> {
     match of(method, pattern) {
         Some(Limited::Downloads) => Some(Limited::OpenDownloads),
+        Some(Limited::Search) => Some(Limited::OpenDirectory),
         _ => None,
     }
 }
@@ -78,6 +88,23 @@ mod tests {
         }
     }
 
+    /// Those without a requester, whose handlers count by address.
+    const BY_ADDRESS: [&str; 4] = ["/login", "/register", "/refresh", "/_synapse/admin/v1/register"];
+
+    #[test]
+    fn whatever_changes_something_has_a_limit() {
+        for route in routes().list() {
+            let method = Method::from_bytes(route.method.as_bytes()).unwrap();
+            let is_read = method == Method::GET || READS.iter().any(|end| route.path.ends_with(end));
+            let by_address = BY_ADDRESS.iter().any(|end| route.path.ends_with(end));
+            assert!(is_read || by_address || of(&method, &route.path).is_some(), "{} {}", route.method, route.path);
+            if method == Method::GET {
+                assert_eq!(of(&Method::HEAD, &route.path), of(&method, &route.path), "HEAD {}", route.path);
+                assert_eq!(open(&Method::HEAD, &route.path), open(&method, &route.path), "HEAD {}", route.path);
+            }
+        }
+    }
+
     #[test]
     fn reading_is_free_and_media_is_not() {
         let rooms = "/_matrix/client/v3/rooms/{roomId}";
@@ -91,6 +118,9 @@ mod tests {
         assert_eq!(of(&Method::GET, "/_matrix/client/v1/media/config"), None);
         let older = "/_matrix/media/r0/thumbnail/{serverName}/{mediaId}";
         assert_eq!(open(&Method::GET, older), Some(Limited::OpenDownloads));
-        assert_eq!(open(&Method::GET, "/_matrix/client/v3/publicRooms"), None);
+        assert_eq!(open(&Method::GET, "/_matrix/client/v3/publicRooms"), Some(Limited::OpenDirectory));
+        assert_eq!(open(&Method::GET, "/_matrix/client/v3/profile/{userId}"), None);
+        assert_eq!(of(&Method::POST, "/_matrix/client/v3/keys/upload"), Some(Limited::Changes));
+        assert_eq!(of(&Method::POST, &format!("{rooms}/typing")), Some(Limited::Changes));
     }
 }

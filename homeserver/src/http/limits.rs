@@ -26,8 +26,12 @@ pub enum Limited {
     Registration,
     /// Looking up names and registration tokens, by address.
     Lookup,
+    /// Fresh tokens for refresh tokens, by address.
+    Refresh,
     /// Downloads without an access token, by address.
     OpenDownloads,
+    /// The directory without an access token, by address.
+    OpenDirectory,
     /// By user, as all that follow: see [`super::limited_routes`].
     Messages,
     Rooms,
@@ -39,6 +43,8 @@ pub enum Limited {
     Previews,
     Search,
     Reports,
+    /// Whatever else changes something.
+    Changes,
 }
 
 impl Limited {
@@ -48,7 +54,9 @@ impl Limited {
             Self::WrongPassword => rates.wrong_password,
             Self::Registration => rates.registration,
             Self::Lookup => rates.lookup,
+            Self::Refresh => rates.refresh,
             Self::OpenDownloads => rates.open_downloads,
+            Self::OpenDirectory => rates.open_directory,
             Self::Messages => rates.messages,
             Self::Rooms => rates.rooms,
             Self::Joins => rates.joins,
@@ -59,6 +67,7 @@ impl Limited {
             Self::Previews => rates.previews,
             Self::Search => rates.search,
             Self::Reports => rates.reports,
+            Self::Changes => rates.changes,
         }
     }
 }
@@ -123,18 +132,20 @@ impl Limits {
     /// # Errors
     /// `M_LIMIT_EXCEEDED` where it is empty.
     pub fn take(&self, what: Limited, whom: impl Into<Whom>) -> Result<(), ApiError> {
-        self.take_at(what, whom.into(), 1.0, Instant::now())
+        self.take_at(what, whom.into(), Instant::now())
     }
 
-    /// Whether the bucket of `whom` holds anything, without taking.
-    ///
-    /// # Errors
-    /// `M_LIMIT_EXCEEDED` where it is empty.
-    pub fn check(&self, what: Limited, whom: impl Into<Whom>) -> Result<(), ApiError> {
-        self.take_at(what, whom.into(), 0.0, Instant::now())
+    /// Gives back what was taken for nothing.
+    pub fn give_back(&self, what: Limited, whom: impl Into<Whom>) {
+        let Some(inner) = &self.0 else { return };
+        let Some(rate) = what.rate(&inner.rates) else { return };
+        let mut buckets = inner.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = buckets.get_mut(&(what, whom.into())) {
+            bucket.left = (bucket.left + 1.0).min(f64::from(rate.burst));
+        }
     }
 
-    fn take_at(&self, what: Limited, whom: Whom, count: f64, now: Instant) -> Result<(), ApiError> {
+    fn take_at(&self, what: Limited, whom: Whom, now: Instant) -> Result<(), ApiError> {
         let Some(inner) = &self.0 else { return Ok(()) };
         let Some(rate) = what.rate(&inner.rates) else { return Ok(()) };
         let mut buckets = inner.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,7 +162,7 @@ impl Limits {
         if left < 1.0 {
             return Err(ApiError::limited(rate.refill.mul_f64(1.0 - left)));
         }
-        *bucket = Bucket { left: left - count, at: now };
+        *bucket = Bucket { left: left - 1.0, at: now };
         Ok(())
     }
 }
@@ -178,13 +189,25 @@ mod tests {
     fn a_bucket_empties_and_fills_again() {
         let limits = limits();
         let now = Instant::now();
-        let take = |key: &str, now| limits.take_at(Limited::WrongPassword, key.into(), 1.0, now).is_ok();
+        let take = |key: &str, now| limits.take_at(Limited::WrongPassword, key.into(), now).is_ok();
         assert!((0..10).all(|_| take("a", now)));
         assert!(!take("a", now));
         assert!(take("b", now));
         assert!(!take("a", now + Duration::from_secs(5)));
         assert!(take("a", now + Duration::from_secs(7)));
         assert!(!take("a", now + Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let limits = limits();
+        let take = || limits.take(Limited::WrongPassword, "a").is_ok();
+        assert!((0..10).all(|_| take()) && !take());
+        (0..3).for_each(|_| limits.give_back(Limited::WrongPassword, "a"));
+        assert!((0..3).all(|_| take()) && !take());
+        // Never more than there was.
+        limits.give_back(Limited::WrongPassword, "b");
+        assert!((0..20).filter(|_| limits.take(Limited::WrongPassword, "c").is_ok()).count() == 10);
     }
 
     #[test]

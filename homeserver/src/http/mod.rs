@@ -26,7 +26,7 @@ mod unread;
 mod wire;
 
 pub use api::Api;
-pub use auth::Passer;
+pub use auth::{Passer, Visitor};
 pub use error::ApiError;
 pub use extract::{Json, OptionalJson, Path, Query, RawObject};
 pub use front::ClientAddr;

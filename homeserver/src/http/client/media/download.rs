@@ -14,11 +14,11 @@ use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
 use super::{
-    headers,
+    access, headers,
     range::{self, Part},
 };
 use crate::{
-    http::{ApiError, Passer, Path, Query},
+    http::{ApiError, Path, Query, Visitor},
     media::{Access, Download, DownloadError, Media},
     users::Requester,
 };
@@ -63,23 +63,23 @@ pub(super) async fn named(
 
 pub(super) async fn open(
     State(media): State<Media>,
-    _passer: Passer,
+    visitor: Visitor,
     Path((server_name, media_id)): Path<(OwnedServerName, String)>,
     Query(patience): Query<Patience>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let found = media.download(Access::Open, &server_name, &media_id, patience.get()).await?;
+    let found = media.download(access(visitor), &server_name, &media_id, patience.get()).await?;
     answer(found, None, &headers).await
 }
 
 pub(super) async fn open_named(
     State(media): State<Media>,
-    _passer: Passer,
+    visitor: Visitor,
     Path((server_name, media_id, filename)): Path<(OwnedServerName, String, String)>,
     Query(patience): Query<Patience>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let found = media.download(Access::Open, &server_name, &media_id, patience.get()).await?;
+    let found = media.download(access(visitor), &server_name, &media_id, patience.get()).await?;
     answer(found, Some(filename), &headers).await
 }
 

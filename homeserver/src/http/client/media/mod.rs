@@ -8,10 +8,21 @@ mod range;
 mod thumbnail;
 mod upload;
 
-use crate::http::Routes;
+use crate::{
+    http::{Routes, Visitor},
+    media::Access,
+};
 
-/// Names of the older endpoints, which take no access token.
+/// Names of the older endpoints, which ask for no access token, and show more to those who bring one.
 const OLDER: [&str; 3] = ["/_matrix/media/v3", "/_matrix/media/r0", "/_matrix/media/v1"];
+
+/// What a visitor of the older endpoints may see.
+fn access(visitor: Visitor) -> Access {
+    match visitor {
+        Visitor::Known => Access::Authenticated,
+        Visitor::Passer => Access::Open,
+    }
+}
 
 pub(super) fn routes() -> Routes {
     let mut routes = Routes::default()

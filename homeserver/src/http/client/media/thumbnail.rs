@@ -10,9 +10,9 @@ use axum::{
 use ruma::OwnedServerName;
 use serde::Deserialize;
 
-use super::download::answer;
+use super::{access, download::answer};
 use crate::{
-    http::{ApiError, Passer, Path, Query},
+    http::{ApiError, Path, Query, Visitor},
     media::{Access, Media, Method, ThumbnailError, Wanted},
     users::Requester,
 };
@@ -50,12 +50,12 @@ pub(super) async fn thumbnail(
 
 pub(super) async fn open(
     State(media): State<Media>,
-    _passer: Passer,
+    visitor: Visitor,
     Path((server_name, media_id)): Path<(OwnedServerName, String)>,
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    make(&media, Access::Open, &server_name, &media_id, &parameters, &headers).await
+    make(&media, access(visitor), &server_name, &media_id, &parameters, &headers).await
 }
 
 async fn make(

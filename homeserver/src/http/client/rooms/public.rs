@@ -4,7 +4,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    http::{ApiError, Json, OptionalJson, Query, Routes},
+    http::{ApiError, Json, OptionalJson, Passer, Query, Routes},
     rooms::{
         Rooms,
         card::Card,
@@ -55,7 +55,7 @@ struct Answer {
 }
 
 /// Needs no access token.
-async fn get(State(rooms): State<Rooms>, Query(ask): Query<Ask>) -> Result<Json<Answer>, ApiError> {
+async fn get(_: Passer, State(rooms): State<Rooms>, Query(ask): Query<Ask>) -> Result<Json<Answer>, ApiError> {
     ours(&rooms, ask.server.as_deref())?;
     page(&rooms, ask.limit, ask.since.as_deref(), Filter::default()).await
 }
