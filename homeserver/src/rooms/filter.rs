@@ -31,19 +31,40 @@ pub struct EventFilter {
 
 /// What of events' relations is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "WrittenRelationFilter")]
 pub struct RelationFilter {
     /// Only events that relate to another by one of these.
-    #[serde(default, alias = "org.matrix.msc3874.rel_types")]
     pub rel_types: Option<Vec<String>>,
     /// No events that relate to another by one of these.
-    #[serde(default, alias = "org.matrix.msc3874.not_rel_types")]
     pub not_rel_types: Vec<String>,
     /// Only events to which another relates by one of these.
-    #[serde(default)]
     pub related_by_rel_types: Option<Vec<String>>,
     /// Only events to which one of these users relates another.
-    #[serde(default)]
     pub related_by_senders: Option<Vec<OwnedUserId>>,
+}
+
+/// As clients write it: where both names come, the stable one counts.
+#[derive(Deserialize)]
+struct WrittenRelationFilter {
+    rel_types: Option<Vec<String>>,
+    #[serde(rename = "org.matrix.msc3874.rel_types")]
+    older_rel_types: Option<Vec<String>>,
+    not_rel_types: Option<Vec<String>>,
+    #[serde(rename = "org.matrix.msc3874.not_rel_types")]
+    older_not_rel_types: Option<Vec<String>>,
+    related_by_rel_types: Option<Vec<String>>,
+    related_by_senders: Option<Vec<OwnedUserId>>,
+}
+
+impl From<WrittenRelationFilter> for RelationFilter {
+    fn from(written: WrittenRelationFilter) -> Self {
+        Self {
+            rel_types: written.rel_types.or(written.older_rel_types),
+            not_rel_types: written.not_rel_types.or(written.older_not_rel_types).unwrap_or_default(),
+            related_by_rel_types: written.related_by_rel_types,
+            related_by_senders: written.related_by_senders,
+        }
+    }
 }
 
 impl RelationFilter {
@@ -160,14 +181,9 @@ impl Rooms {
     }
 }
 
-/// The numbers of those texts that have one: what has none occurs in no event.
+/// The numbers of those texts that have one: what has none occurs in no event. One query at most, however many.
 async fn known(interner: &Interner, texts: &[impl AsRef<str>]) -> Result<Vec<Sym>> {
-    let mut numbers = Vec::with_capacity(texts.len());
-    // No stored text holds what PostgreSQL can't keep; filters are short, and the interner remembers.
-    for text in texts {
-        numbers.extend(interner.find(text.as_ref()).await?);
-    }
-    Ok(numbers)
+    Ok(interner.find_many(texts.iter().map(AsRef::as_ref)).await?.into_values().collect())
 }
 
 fn has_url(event: &StoredEvent) -> bool {

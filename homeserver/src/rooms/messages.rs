@@ -159,7 +159,7 @@ impl Rooms {
         if !sight.sees(&event) {
             return Err(ReadError::NotFound);
         }
-        Ok(Shown { membership: Some(sight.membership_at(&event)), event })
+        Ok(sight.shown(event))
     }
 
     /// Up to `limit` visible and wanted events from the walk's moving end on, and whether there may be more.
@@ -188,7 +188,7 @@ impl Rooms {
                 walk.pass(place);
                 let is_parent = parents.as_ref().is_none_or(|parents| parents.contains(&*event.id));
                 if is_parent && sight.sees(&event) && walk.filter.matches(&event) {
-                    chunk.push(Shown { membership: Some(sight.membership_at(&event)), event });
+                    chunk.push(sight.shown(event));
                 } else {
                     passed += 1;
                 }

@@ -23,6 +23,7 @@ pub mod card;
 mod create;
 pub mod directory;
 mod draft;
+mod erased;
 mod events;
 pub mod filter;
 mod find;
@@ -120,6 +121,7 @@ pub struct Caches {
     heads: Arc<heads::Heads>,
     members: Arc<members::Members>,
     events: Arc<events::Events>,
+    erased: Arc<erased::Erased>,
     relations: Arc<relations::Memory>,
     turns: Arc<Turns>,
     pdus: pdus::Pdus,
@@ -138,6 +140,7 @@ impl Caches {
             heads: Arc::new(heads::Heads::new(frames.clone())),
             members: Arc::new(members::Members::new()),
             events: Arc::new(events::Events::new()),
+            erased: Arc::default(),
             relations: Arc::new(relations::Memory::new()),
             turns: Arc::default(),
             pdus: pdus::Pdus::new(),
@@ -154,6 +157,7 @@ impl Caches {
             Arc::clone(&self.heads) as Arc<dyn Apply>,
             Arc::clone(&self.members) as Arc<dyn Apply>,
             Arc::clone(&self.events) as Arc<dyn Apply>,
+            Arc::clone(&self.erased) as Arc<dyn Apply>,
             Arc::clone(&self.unread) as Arc<dyn Apply>,
             Arc::clone(&self.relations) as Arc<dyn Apply>,
         ]

@@ -107,6 +107,16 @@ impl StoredEvent {
         })
     }
 
+    /// A copy without content, as a redaction leaves a message.
+    pub fn emptied(&self) -> Option<Self> {
+        let at = usize::try_from(self.parts.content.start).ok()?..usize::try_from(self.parts.content.end).ok()?;
+        let mut json = self.json.to_string();
+        json.replace_range(at, "{}");
+        let parts = Parts::find(&json)?;
+        let (id, txn) = (Arc::clone(&self.id), self.txn.clone());
+        Some(Self { id, txn, json: json.into(), parts, ..*self })
+    }
+
     /// The content, a JSON object.
     pub fn content(&self) -> &str {
         self.part(&self.parts.content)

@@ -6,7 +6,7 @@
 //!
 //! **Invariant:** whoever is not found in a room's state has left it, and an event without a place in history is not seen.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use serde::Deserialize;
 
@@ -45,6 +45,8 @@ pub struct Sight {
     /// With the places from which they hold, newest first.
     visibilities: Vec<(i64, HistoryVisibility)>,
     memberships: Vec<(i64, Membership)>,
+    /// Whose messages are shown to those who were there alone.
+    pub(super) erased: Arc<HashSet<UserNr>>,
 }
 
 /// A room's current state, and the place in its history down to which events will be asked about.
@@ -73,6 +75,7 @@ impl Rooms {
         let mut histories = self.histories(&chains).await?.into_iter();
         let mut next = |there: bool| if there { histories.next().unwrap_or_default() } else { Vec::new() };
         let place = |event: &StoredEvent| event.ord.unwrap_or(i64::MIN);
+        let erased = self.erased().await?;
         Ok(starts
             .into_iter()
             .map(|(visibility, membership)| Sight {
@@ -82,6 +85,7 @@ impl Rooms {
                     .iter()
                     .map(|e| (place(e), e.membership.unwrap_or(Membership::Leave)))
                     .collect(),
+                erased: Arc::clone(&erased),
             })
             .collect())
     }
@@ -163,7 +167,7 @@ mod tests {
         let (mut visibilities, mut memberships) = (visibilities.to_vec(), memberships.to_vec());
         visibilities.sort_by_key(newest_first);
         memberships.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-        Sight { user: Some(ALICE), visibilities, memberships }
+        Sight { user: Some(ALICE), visibilities, memberships, erased: Arc::default() }
     }
 
     /// Which of the messages at 1000, 2000, … are seen.
@@ -204,6 +208,17 @@ mod tests {
         assert!(sight(&[(1, WorldReadable), (3000, Joined)], &[]).sees(&event));
         assert!(sight(&[(1, Joined), (3000, WorldReadable)], &[]).sees(&event));
         assert!(!sight(&[(1, Joined), (3000, Joined)], &[]).sees(&event));
+    }
+
+    #[test]
+    fn what_an_erased_user_said_is_empty_for_those_who_were_not_there() {
+        let json = r#"{"content":{"body":"x"},"room_id":"!r:s","sender":"@u:s","type":"m.room.message"}"#;
+        let mut sight = sight(&[], &[(2500, Membership::Join)]);
+        let said =
+            |sight: &Sight, nr| sight.shown(Arc::new(stored(nr, Sym(17), None, json))).event.content().to_owned();
+        assert_eq!(said(&sight, 2), r#"{"body":"x"}"#);
+        sight.erased = Arc::new(HashSet::from([stored(1, Sym(17), None, json).sender]));
+        assert_eq!((said(&sight, 2), said(&sight, 3)), ("{}".to_owned(), r#"{"body":"x"}"#.to_owned()));
     }
 
     #[test]

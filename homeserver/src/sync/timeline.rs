@@ -127,8 +127,11 @@ impl Sieve<'_> {
                 limited = true;
                 break;
             }
-            let membership = sight.map_or(Membership::Join, |sight| sight.membership_at(event));
-            shown.push(Shown { event: Arc::clone(event), membership: Some(membership) });
+            let event = Arc::clone(event);
+            shown.push(match sight {
+                Some(sight) => sight.shown(event),
+                None => Shown { event, membership: Some(Membership::Join) },
+            });
         }
         shown.reverse();
         let full = shown.len() == limit;

@@ -182,8 +182,11 @@ impl Rooms {
         }
         let sights = self.sights(Some(reader), &asks.iter().map(|(_, ask)| ask.clone()).collect::<Vec<_>>()).await?;
         let sights: HashMap<RoomNr, _> = asks.iter().map(|(nr, _)| *nr).zip(sights).collect();
-        let seen = |event: &Arc<StoredEvent>| sights.get(&event.room).is_some_and(|sight| sight.sees(event));
-        Ok(events.into_iter().filter(seen).map(|event| (event.nr, event)).collect())
+        let seen = |event: Arc<StoredEvent>| {
+            let sight = sights.get(&event.room).filter(|sight| sight.sees(&event))?;
+            Some((event.nr, sight.shown(event).event))
+        };
+        Ok(events.into_iter().filter_map(seen).collect())
     }
 }
 

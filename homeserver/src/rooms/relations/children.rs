@@ -87,7 +87,7 @@ impl Rooms {
                     bounds.0 = ord + 1
                 }
                 if event.pos.is_some_and(|pos| pos <= until) && sight.sees(&event) {
-                    chunk.push(Shown { membership: Some(sight.membership_at(&event)), event });
+                    chunk.push(sight.shown(event));
                 } else {
                     passed += 1;
                 }
