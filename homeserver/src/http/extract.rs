@@ -225,6 +225,34 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 mod tests {
     use super::*;
 
+    /// Every file of the program's source, with its text.
+    fn sources(folder: &std::path::Path, found: &mut Vec<(std::path::PathBuf, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                found.push((path.clone(), std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+
+    /// serde takes an alias beside the name itself for a field that came twice, and clients send both. An older name is a
+    /// field of its own, of which the stable one comes first.
+    #[test]
+    fn no_older_name_is_an_alias() {
+        let mut files = Vec::new();
+        for folder in ["homeserver/src", "spec/src", "federation/src"] {
+            sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder), &mut files);
+        }
+        assert!(files.len() > 200);
+        for (path, text) in files {
+            for attribute in text.split("#[serde(").skip(1).filter_map(|rest| rest.split(")]").next()) {
+                assert!(!attribute.contains(concat!("ali", "as")), "{}: {attribute}", path.display());
+            }
+        }
+    }
+
     #[test]
     fn a_percent_sign_begins_an_escape() {
         assert!(is_percent_encoded("/a/%21b%3Ac/%ff"));

@@ -58,6 +58,10 @@ pub enum PushersError {
     Length,
     #[error("{0}")]
     Gateway(&'static str),
+    #[error("`data.format` is a string")]
+    Format,
+    #[error("a pusher takes {MAX_BYTES} bytes at most")]
+    TooLarge,
     #[error("this server pushes by `http` only")]
     Kind,
     #[error("a user has {MOST} pushers at most")]
@@ -70,6 +74,8 @@ const MAX_APP_ID: usize = 64;
 const MAX_PUSHKEY: usize = 512;
 /// Pushers a user.
 const MOST: i64 = 100;
+/// What one takes as JSON.
+const MAX_BYTES: usize = 8 << 10;
 
 impl Push {
     /// The user's pushers.
@@ -99,6 +105,9 @@ impl Push {
         let url = wish.rest.data.get("url").and_then(Value::as_str);
         let url = url.ok_or(PushersError::Gateway("An `http` pusher needs `data.url`."))?;
         self.0.gateway.takes(url).map_err(PushersError::Gateway)?;
+        if wish.rest.data.get("format").is_some_and(|format| !format.is_string()) {
+            return Err(PushersError::Format);
+        }
         let row = pusher::Pusher {
             nr: 0,
             user: requester.user,
@@ -111,6 +120,9 @@ impl Push {
             json: serde_json::to_string(&wish.rest).map_err(|e| storage::Error::Inconsistent(e.to_string()))?,
             behind: None,
         };
+        if row.json.len() > MAX_BYTES {
+            return Err(PushersError::TooLarge);
+        }
         let changed = pusher::set(&self.0.pool, &row, !wish.append, MOST).await?;
         if changed.is_empty() {
             return Err(PushersError::TooMany);

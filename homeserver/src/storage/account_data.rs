@@ -15,3 +15,10 @@ pub async fn of_users(pool: &PgPool, users: &[UserNr], kinds: &[&str]) -> Result
     let sql = "select usr, type, json from account_data where usr = any($1) and room = 0 and type = any($2)";
     Ok(sqlx::query_as(sql).bind(users).bind(kinds).fetch_all(pool).await?)
 }
+
+/// How many pieces a user keeps and how many bytes they take, without the one named.
+pub async fn usage(pool: &PgPool, user: UserNr, room: RoomNr, kind: &str) -> Result<(i64, i64)> {
+    let sql = "select count(*), coalesce(sum(octet_length(type) + octet_length(json)), 0)::bigint from account_data \
+               where usr = $1 and (room, type) <> ($2, $3)";
+    Ok(sqlx::query_as(sql).bind(user).bind(room).bind(kind).fetch_one(pool).await?)
+}

@@ -23,3 +23,12 @@ pub async fn delete(pool: &PgPool, device: DeviceNr, until: Pos) -> Result<u64> 
     let sql = "delete from to_device where device = $1 and pos <= $2";
     Ok(sqlx::query(sql).bind(device).bind(until).execute(pool).await?.rows_affected())
 }
+
+/// Deletes a device's oldest messages beyond the newest `messages`, or beyond those that take `bytes`. Returns how many.
+pub async fn trim(pool: &PgPool, device: DeviceNr, messages: i64, bytes: i64) -> Result<u64> {
+    let sql = "delete from to_device where device = $1 and pos <= (select pos from (
+                   select pos, row_number() over newest as n, sum(octet_length(json)) over newest as taken
+                     from to_device where device = $1 window newest as (order by pos desc)) as q
+                where n > $2 or taken > $3 order by pos desc limit 1)";
+    Ok(sqlx::query(sql).bind(device).bind(messages).bind(bytes).execute(pool).await?.rows_affected())
+}

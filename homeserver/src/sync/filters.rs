@@ -17,6 +17,9 @@ pub enum FilterError {
     /// It is not what the specification describes.
     #[error("the filter is not valid: {0}")]
     Malformed(String),
+    /// The user keeps as many as are taken on.
+    #[error("a user stores {MOST} filters at most")]
+    TooMany,
     /// The user has stored no filter of this number.
     #[error("there is no filter with this ID")]
     Unknown,
@@ -24,8 +27,10 @@ pub enum FilterError {
     Storage(#[from] storage::Error),
 }
 
-/// A stored filter is at most this large.
-const MAX_BYTES: usize = 64 << 10;
+/// A filter is at most this large.
+const MAX_BYTES: usize = 16 << 10;
+/// So many a user stores. Clients store one, and use it for good.
+const MOST: i32 = 1000;
 
 impl Filters {
     pub fn new() -> Self {
@@ -49,7 +54,8 @@ impl Sync {
         if text.len() > MAX_BYTES {
             return Err(FilterError::Malformed(format!("it is larger than {MAX_BYTES} bytes")));
         }
-        Ok(storage::filter::put(&self.0.pool, user, &text).await?.to_string())
+        let id = storage::filter::put(&self.0.pool, user, &text, MOST).await?.ok_or(FilterError::TooMany)?;
+        Ok(id.to_string())
     }
 
     /// A stored filter as JSON.

@@ -36,6 +36,18 @@ impl Action {
         Self::SetTweak { tweak: "sound".to_owned(), value: Some(Value::from(name)) }
     }
 
+    /// Whether it is a known tweak with a value of another type than it has: kept where it is stored, and nothing to take on.
+    pub fn is_malformed(&self) -> bool {
+        match self {
+            Self::SetTweak { tweak, value: Some(value) } => match tweak.as_str() {
+                "sound" => !value.is_string(),
+                "highlight" => !value.is_boolean(),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
     /// `{"set_tweak": "highlight"}`.
     pub fn highlight() -> Self {
         Self::SetTweak { tweak: "highlight".to_owned(), value: None }
@@ -130,6 +142,14 @@ mod tests {
         assert!(!actions(json!([{"set_tweak": "highlight", "value": false}])).highlight());
         assert!(!actions(json!(["notify"])).highlight());
         assert!(actions(json!([{"set_tweak": "highlight", "value": false}, {"set_tweak": "highlight"}])).highlight());
+    }
+
+    #[test]
+    fn known_tweaks_have_their_types() {
+        let tweak = |tweak: &str, value: Value| Action::SetTweak { tweak: tweak.to_owned(), value: Some(value) };
+        assert!(tweak("sound", json!(1)).is_malformed() && tweak("highlight", json!("yes")).is_malformed());
+        assert!(!tweak("sound", json!("ring")).is_malformed() && !tweak("highlight", json!(false)).is_malformed());
+        assert!(!tweak("light", json!([1])).is_malformed() && !Action::highlight().is_malformed());
     }
 
     #[test]

@@ -147,6 +147,24 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// Whether it is of no kind, or of a known one and not as that must be: kept where it is stored, and nothing to take on.
+    pub fn is_malformed(&self) -> bool {
+        const KNOWN: [&str; 6] = [
+            "event_match",
+            "event_property_is",
+            "event_property_contains",
+            "contains_display_name",
+            "room_member_count",
+            "sender_notification_permission",
+        ];
+        match self {
+            Self::Unknown(object) => {
+                object.get("kind").and_then(Value::as_str).is_none_or(|kind| KNOWN.contains(&kind))
+            }
+            _ => false,
+        }
+    }
+
     fn from_object(object: Map<String, Value>) -> Self {
         Self::known(&object).unwrap_or(Self::Unknown(object))
     }
@@ -233,9 +251,15 @@ mod tests {
             json!({}),
         ] {
             let parsed = condition(value.clone());
-            assert!(matches!(parsed, Condition::Unknown(_)), "{value}");
+            assert!(matches!(parsed, Condition::Unknown(_)) && parsed.is_malformed(), "{value}");
             assert_eq!(serde_json::to_value(parsed).unwrap(), value);
         }
+    }
+
+    #[test]
+    fn what_later_versions_bring_is_not_malformed() {
+        assert!(!condition(json!({"kind": "org.example.moon_phase"})).is_malformed());
+        assert!(!condition(json!({"kind": "contains_display_name"})).is_malformed());
     }
 
     #[test]

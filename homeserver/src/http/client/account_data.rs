@@ -148,6 +148,7 @@ impl From<AccountDataError> for ApiError {
     fn from(error: AccountDataError) -> Self {
         match error {
             AccountDataError::TypeTooLong => Self::invalid_param("The type or tag is longer than 255 bytes."),
+            AccountDataError::TooMuch => Self::too_large(format!("{error}.")),
             AccountDataError::TooManyTags => Self::too_large("A room can't have more tags."),
             AccountDataError::Storage(error) => error.into(),
             AccountDataError::Log(error) => error.into(),

@@ -57,6 +57,7 @@ impl From<FilterError> for ApiError {
     fn from(error: FilterError) -> Self {
         match error {
             FilterError::Malformed(_) => Self::bad_json(format!("{error}.")),
+            FilterError::TooMany => Self::too_large(format!("{error}.")),
             FilterError::Unknown => Self::not_found("You have stored no filter with this ID."),
             FilterError::Storage(error) => error.into(),
         }

@@ -73,6 +73,8 @@ async fn set(State(push): State<Push>, requester: Requester, Json(body): Json<Bo
 impl From<PushersError> for ApiError {
     fn from(error: PushersError) -> Self {
         match error {
+            PushersError::TooLarge => Self::too_large(error.to_string()),
+            PushersError::Format => Self::bad_json(error.to_string()),
             PushersError::Length | PushersError::Gateway(_) | PushersError::Kind => {
                 Self::invalid_param(error.to_string())
             }

@@ -136,8 +136,9 @@ struct AskedPattern {
 struct AskedFilters {
     is_dm: Option<bool>,
     is_encrypted: Option<bool>,
-    #[serde(alias = "is_invite")]
     is_invited: Option<bool>,
+    /// The older name: where both come, the one above counts.
+    is_invite: Option<bool>,
     spaces: Option<Vec<OwnedRoomId>>,
     room_types: Option<Vec<Option<String>>>,
     #[serde(default)]
@@ -302,7 +303,7 @@ impl From<AskedFilters> for Filters {
         Self {
             is_dm: asked.is_dm,
             is_encrypted: asked.is_encrypted,
-            is_invited: asked.is_invited,
+            is_invited: asked.is_invited.or(asked.is_invite),
             spaces: asked.spaces,
             room_types: asked.room_types,
             not_room_types: asked.not_room_types.unwrap_or_default(),

@@ -44,6 +44,7 @@ impl From<PushRulesError> for ApiError {
                 | EditError::RelativeToDefault
                 | EditError::DeleteDefault => Self::invalid_param(edit.to_string()),
             },
+            PushRulesError::TooMany => Self::too_large(error.to_string()),
             PushRulesError::Storage(error) => error.into(),
             PushRulesError::Log(error) => error.into(),
         }

@@ -1,7 +1,7 @@
 //! `/_matrix/client/v3/pushrules/global/{kind}/{ruleId}`
 
 use axum::extract::State;
-use roost_spec::push::{Condition, Position, PushRule, RuleBody, RuleKind};
+use roost_spec::push::{Action, Condition, Position, PushRule, RuleBody, RuleKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -54,13 +54,10 @@ pub(super) async fn put(
 ) -> Done {
     let kind = kind(&word)?;
     // What is stored may hold such a thing, and must stay readable; nothing new does.
-    let nameless = |condition: &Condition| match condition {
-        Condition::Unknown(object) => !object.get("kind").is_some_and(Value::is_string),
-        _ => false,
-    };
-    if body.conditions.iter().flatten().any(nameless) {
-        return Err(ApiError::bad_json("Each condition must have a `kind`, a string."));
+    if body.conditions.iter().flatten().any(Condition::is_malformed) {
+        return Err(ApiError::bad_json("Each condition must have a `kind`, a string, and what that kind asks for."));
     }
+    check_actions(&body.actions)?;
     let place = Position { before: place.before.as_deref(), after: place.after.as_deref() };
     rules.change(&requester, |all| all.put(kind, &rule_id, body, place)).await?;
     Ok(Json(json!({})))
@@ -110,6 +107,14 @@ pub(super) async fn set_actions(
     let kind = kind(&word)?;
     let bytes = json!({"actions": body.actions}).to_string();
     let actions = RuleBody::actions_from_json(bytes.as_bytes()).map_err(|e| ApiError::bad_json(format!("{e}.")))?;
+    check_actions(&actions)?;
     rules.change(&requester, |all| all.set_actions(kind, &rule_id, actions)).await?;
     Ok(Json(json!({})))
+}
+
+fn check_actions(actions: &[Action]) -> Result<(), ApiError> {
+    if actions.iter().any(Action::is_malformed) {
+        return Err(ApiError::bad_json("The tweak `sound` is a string, and `highlight` a boolean."));
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! `/room_keys/…`: server-side backups of room keys.
 
 mod sessions;
+mod stream;
 mod version;
 
 use axum::http::StatusCode;
@@ -43,6 +44,7 @@ impl From<BackupError> for ApiError {
                     .with("current_version", current.to_string())
             }
             BackupError::OtherAlgorithm | BackupError::OtherVersion => Self::invalid_param(error.to_string()),
+            BackupError::TooLarge | BackupError::TooMuch => Self::too_large(error.to_string()),
             BackupError::Storage(error) => error.into(),
         }
     }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
+use axum::{extract::State, response::Response};
 use ruma::{OwnedRoomId, RoomId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
-use super::number;
+use super::{number, stream};
 use crate::{
     http::{ApiError, Json, Path, Query},
     keys::{BackupState, Keys, NewSession, SessionData},
@@ -36,11 +36,6 @@ pub(super) struct Shown {
     forwarded_count: i64,
     is_verified: bool,
     session_data: Box<RawValue>,
-}
-
-#[derive(Default, Serialize)]
-pub(super) struct ShownRoom {
-    sessions: BTreeMap<String, Shown>,
 }
 
 type Changed = Result<Json<Value>, ApiError>;
@@ -95,13 +90,10 @@ pub(super) async fn get_all(
     State(keys): State<Keys>,
     requester: Requester,
     Query(of): Query<Of>,
-) -> Result<Json<Value>, ApiError> {
-    let mut rooms: BTreeMap<String, ShownRoom> = BTreeMap::new();
-    for session in keys.sessions(&requester, number(&of.version)?, None, None).await? {
-        let room = rooms.entry(session.room_id.clone()).or_default();
-        room.sessions.insert(session.session_id.clone(), shown(session)?);
-    }
-    Ok(Json(json!({"rooms": rooms})))
+) -> Result<Response, ApiError> {
+    let version = number(&of.version)?;
+    keys.backup(&requester, Some(version)).await?;
+    Ok(stream::all(keys, requester.user, version).await?)
 }
 
 pub(super) async fn get_room(
@@ -109,12 +101,10 @@ pub(super) async fn get_room(
     requester: Requester,
     Path(room_id): Path<OwnedRoomId>,
     Query(of): Query<Of>,
-) -> Result<Json<ShownRoom>, ApiError> {
-    let mut room = ShownRoom::default();
-    for session in keys.sessions(&requester, number(&of.version)?, Some(&room_id), None).await? {
-        room.sessions.insert(session.session_id.clone(), shown(session)?);
-    }
-    Ok(Json(room))
+) -> Result<Response, ApiError> {
+    let version = number(&of.version)?;
+    keys.backup(&requester, Some(version)).await?;
+    Ok(stream::of_room(keys, requester.user, version, room_id).await?)
 }
 
 pub(super) async fn get_one(
@@ -123,8 +113,7 @@ pub(super) async fn get_one(
     Path((room_id, session_id)): Path<(OwnedRoomId, String)>,
     Query(of): Query<Of>,
 ) -> Result<Json<Shown>, ApiError> {
-    let mut sessions = keys.sessions(&requester, number(&of.version)?, Some(&room_id), Some(&session_id)).await?;
-    let session = sessions.pop().ok_or_else(|| ApiError::not_found("There is no backup of such a key."))?;
+    let session = keys.session(&requester, number(&of.version)?, &room_id, &session_id).await?;
     Ok(Json(shown(session)?))
 }
 
@@ -165,7 +154,7 @@ fn changed(state: &BackupState) -> Json<Value> {
     Json(json!({"etag": state.etag.to_string(), "count": state.count}))
 }
 
-fn shown(session: Session) -> Result<Shown, ApiError> {
+pub(super) fn shown(session: Session) -> storage::Result<Shown> {
     let data = RawValue::from_string(session.session_data).map_err(|e| storage::Error::Inconsistent(e.to_string()))?;
     Ok(Shown {
         first_message_index: session.first_message_index,
