@@ -4,12 +4,14 @@
 
 mod accounts;
 mod bad_input;
+mod bounds;
 mod browser;
 mod deploy;
 mod directory;
 mod e2ee;
 mod encrypted_database;
 mod front;
+mod growth;
 mod hmac;
 mod kill;
 mod media;
@@ -30,4 +32,5 @@ mod sliding;
 mod spaces;
 mod storage;
 mod sync;
+mod together;
 mod waiting;
