@@ -28,12 +28,27 @@ pub use power::{Action, Power, PowerLevel};
 pub use rejection::Rejection;
 pub use selection::selection;
 
+use std::borrow::Borrow;
+
 use crate::event::Pdu;
 
 /// The state of a room, as far as a check asks for it.
 pub trait StateView {
     /// The state event of the given type and state key.
     fn event(&self, kind: &str, state_key: &str) -> Option<&Pdu>;
+}
+
+/// A few state events are a view of the state that they make: a check asks for a handful.
+impl<P: Borrow<Pdu>> StateView for [P] {
+    fn event(&self, kind: &str, state_key: &str) -> Option<&Pdu> {
+        self.iter().map(Borrow::borrow).find(|event: &&Pdu| event.is_state(kind, state_key))
+    }
+}
+
+impl<P: Borrow<Pdu>> StateView for Vec<P> {
+    fn event(&self, kind: &str, state_key: &str) -> Option<&Pdu> {
+        self.as_slice().event(kind, state_key)
+    }
 }
 
 impl<T: StateView + ?Sized> StateView for &T {

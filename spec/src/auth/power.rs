@@ -125,6 +125,22 @@ impl<'a> Power<'a> {
         self.creator() == Some(user) || is_additional()
     }
 
+    /// The users who have a power of their own: the creators, and whom the power levels list. Some may come twice.
+    pub fn named(&self) -> impl Iterator<Item = &'a str> {
+        let additional = self.creation.additional_creators.present().map(Vec::as_slice).unwrap_or_default();
+        let listed = self.levels.and_then(|levels| levels.users.present());
+        let listed = listed.into_iter().flat_map(|users| users.iter().map(|(user, _)| user));
+        self.creator().into_iter().chain(additional.iter().map(|user| &**user)).chain(listed)
+    }
+
+    /// The power of a user whom nothing names.
+    ///
+    /// # Errors
+    /// [`Rejection::MalformedState`] if the levels that decide it can't be read.
+    pub fn of_others(&self) -> Result<PowerLevel, Rejection> {
+        self.of_user("")
+    }
+
     /// The power of `user`.
     ///
     /// # Errors

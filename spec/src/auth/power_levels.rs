@@ -12,7 +12,7 @@ use crate::{
 
 /// Rule 9 (10 before version 6 and in version 12): if type is m.room.power_levels:
 pub(super) fn check(rules: &RoomRules, event: &Pdu, power: &Power<'_>, has: PowerLevel) -> Result<(), Rejection> {
-    // An event of this type with a state key is stored, but gives no power.
+    // Whatever its state key: it is judged by the room's levels like the one that gives power.
     let Some(new) = event.power_levels() else { return Ok(()) };
     check_form(new)?;
     if let Field::Present(users) = &new.users {
@@ -173,6 +173,31 @@ mod tests {
         assert_eq!(set("\"@bob:a.org\":50", "\"@bob:a.org\":0"), Ok(()));
         assert_eq!(set("\"@bob:a.org\":50", "\"@bob:a.org\":51"), refused(BOB));
         assert_eq!(set("\"@bob:a.org\":50", "\"@bob:a.org\":50,\"@dave:b.org\":50"), Ok(()));
+    }
+
+    #[test]
+    fn the_state_key_makes_no_difference() {
+        let levels = r#"{"users":{"@alice:a.org":100,"@bob:a.org":50}}"#;
+        for version in RoomVersion::ALL {
+            let room = Room::new(version).with_member(BOB, "join").with_member(CAROL, "join");
+            let room = if version < V12 {
+                room.with_levels(levels)
+            } else {
+                room.with_levels(r#"{"users":{"@bob:a.org":50}}"#)
+            };
+            for key in ["", "x", BOB] {
+                let set = |levels: &str| room.set(BOB, "m.room.power_levels", key, levels);
+                let above = r#"{"users":{"@bob:a.org":51}}"#;
+                assert!(matches!(set(above), Err(Rejection::PowerChange { .. })), "{version} {key:?}");
+                let kick = r#"{"kick":99,"users":{"@bob:a.org":50}}"#;
+                assert!(matches!(set(kick), Err(Rejection::PowerChange { .. })), "{version} {key:?}");
+                assert!(set(r#"{"users":{"nobody":1}}"#).is_err(), "{version} {key:?}");
+                assert!(set(r#"{"ban":[]}"#).is_err(), "{version} {key:?}");
+            }
+            // One that is no state event is judged alike.
+            let message = room.make("m.room.power_levels", BOB, None, r#"{"users":{"@bob:a.org":51}}"#);
+            assert!(room.check(&message).is_err(), "{version}");
+        }
     }
 
     #[test]

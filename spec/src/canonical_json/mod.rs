@@ -15,5 +15,5 @@ mod write;
 pub use error::Error;
 pub use number::{MAX_INTEGER, MIN_INTEGER, Numbers};
 pub use object::Object;
-pub use parse::{MAX_DEPTH, parse, parse_object};
+pub use parse::{MAX_DEPTH, parse, parse_object, parse_object_without};
 pub use value::Value;

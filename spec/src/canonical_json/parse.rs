@@ -2,8 +2,9 @@
 
 use super::{Error, Numbers, Object, Value};
 
-/// How deep arrays and objects may nest. Clients commonly stop at 128, and wrap events in up to a dozen levels.
-pub const MAX_DEPTH: usize = 100;
+/// How deep arrays and objects may nest: about as deep as the reference server takes them, so that no event of the network
+/// is refused for it. What clients send is bounded far below where it comes in.
+pub const MAX_DEPTH: usize = 1000;
 
 pub(super) const TOO_DEEP: &str = "arrays and objects are nested too deep";
 
@@ -13,11 +14,15 @@ pub(super) const TOO_DEEP: &str = "arrays and objects are nested too deep";
 /// [`Error::NotJson`] where the bytes are no UTF-8 or no JSON; [`Error::BadJson`] for numbers that `numbers` refuses, lone
 /// surrogates in escapes (they have no UTF-8 form, so nothing could be hashed) and nesting beyond [`MAX_DEPTH`].
 pub fn parse(bytes: &[u8], numbers: Numbers) -> Result<Value, Error> {
+    parse_without(bytes, numbers, None)
+}
+
+fn parse_without(bytes: &[u8], numbers: Numbers, left_out: Option<&str>) -> Result<Value, Error> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Error::NotJson { at: error.valid_up_to(), why: "the text is not UTF-8" })?;
-    let mut parser = Parser { text, at: 0, numbers };
+    let mut parser = Parser { text, at: 0, numbers, left_out };
     parser.skip_space();
-    let value = parser.value(MAX_DEPTH)?;
+    let value = parser.value()?;
     parser.skip_space();
     match parser.peek() {
         None => Ok(value),
@@ -30,7 +35,19 @@ pub fn parse(bytes: &[u8], numbers: Numbers) -> Result<Value, Error> {
 /// # Errors
 /// As [`parse`]; [`Error::BadJson`] for another kind of value.
 pub fn parse_object(bytes: &[u8], numbers: Numbers) -> Result<Object, Error> {
-    match parse(bytes, numbers)? {
+    object(parse(bytes, numbers)?)
+}
+
+/// Reads one JSON object without its top-level key `left_out`: whatever stands there, the rest is what counts.
+///
+/// # Errors
+/// As [`parse_object`], for all the rest.
+pub fn parse_object_without(bytes: &[u8], numbers: Numbers, left_out: &str) -> Result<Object, Error> {
+    object(parse_without(bytes, numbers, Some(left_out))?)
+}
+
+fn object(value: Value) -> Result<Object, Error> {
+    match value {
         Value::Object(object) => Ok(object),
         _ => Err(Error::BadJson { at: 0, why: "an object is expected" }),
     }
@@ -40,70 +57,179 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     numbers: Numbers,
+    /// The top-level key whose value is passed over.
+    left_out: Option<&'a str>,
+}
+
+/// An array or object that is not complete yet. They lie in a list: a thousand calls in each other would need more stack
+/// than a thread may have.
+enum Open {
+    Array(Vec<Value>),
+    /// With the key whose value comes next.
+    Object(Vec<(Box<str>, Value)>, Box<str>),
 }
 
 impl<'a> Parser<'a> {
-    /// Reads a value that may open `levels` more arrays or objects.
-    fn value(&mut self, levels: usize) -> Result<Value, Error> {
-        match self.peek() {
-            Some(b'"') => self.string().map(Value::String),
-            Some(b'{') => self.object(self.deeper(levels)?).map(Value::Object),
-            Some(b'[') => self.array(self.deeper(levels)?).map(Value::Array),
-            Some(b't') => self.literal("true", Value::Bool(true)),
-            Some(b'f') => self.literal("false", Value::Bool(false)),
-            Some(b'n') => self.literal("null", Value::Null),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(_) => Err(self.not_json("a value is expected")),
-            None => Err(self.not_json("the text ends where a value is expected")),
+    fn value(&mut self) -> Result<Value, Error> {
+        let mut open: Vec<Open> = Vec::new();
+        loop {
+            let value = if self.passes_over(&open) {
+                self.skip_value()?;
+                None
+            } else {
+                match self.begin(&mut open)? {
+                    Some(value) => Some(value),
+                    None => continue,
+                }
+            };
+            if let Some(whole) = self.complete(&mut open, value)? {
+                return Ok(whole);
+            }
         }
     }
 
-    fn object(&mut self, levels: usize) -> Result<Object, Error> {
-        self.at += 1;
-        self.skip_space();
-        let mut entries = Vec::new();
-        if self.take(b'}') {
-            return Ok(Object::new());
-        }
+    /// Reads a value that holds no other; of one that does, the beginning.
+    fn begin(&mut self, open: &mut Vec<Open>) -> Result<Option<Value>, Error> {
+        Ok(Some(match self.peek() {
+            Some(b'"') => Value::String(self.string()?),
+            Some(b'{') => {
+                self.enter(open)?;
+                if !self.take(b'}') {
+                    let key = self.key()?;
+                    open.push(Open::Object(Vec::new(), key));
+                    return Ok(None);
+                }
+                Value::Object(Object::new())
+            }
+            Some(b'[') => {
+                self.enter(open)?;
+                if !self.take(b']') {
+                    open.push(Open::Array(Vec::new()));
+                    return Ok(None);
+                }
+                Value::Array(Vec::new())
+            }
+            Some(b't') => self.literal("true", Value::Bool(true))?,
+            Some(b'f') => self.literal("false", Value::Bool(false))?,
+            Some(b'n') => self.literal("null", Value::Null)?,
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            Some(_) => return Err(self.not_json("a value is expected")),
+            None => return Err(self.not_json("the text ends where a value is expected")),
+        }))
+    }
+
+    /// Puts a value where it belongs, and so on outwards while that completes what holds it. The outermost is returned.
+    fn complete(&mut self, open: &mut Vec<Open>, mut value: Option<Value>) -> Result<Option<Value>, Error> {
         loop {
-            if self.peek() != Some(b'"') {
-                return Err(self.not_json("a key in quotes is expected"));
-            }
-            let key = self.string()?;
-            self.skip_space();
-            if !self.take(b':') {
-                return Err(self.not_json("a colon is expected"));
-            }
-            self.skip_space();
-            entries.push((key, self.value(levels)?));
-            self.skip_space();
-            if self.take(b'}') {
-                return Ok(Object::from_read(entries));
-            }
-            if !self.take(b',') {
-                return Err(self.not_json("a comma or the end of the object is expected"));
-            }
-            self.skip_space();
+            value = match open.pop() {
+                None => return Ok(value),
+                Some(Open::Array(mut items)) => {
+                    items.extend(value);
+                    self.skip_space();
+                    if !self.take(b']') {
+                        self.comma("a comma or the end of the array is expected")?;
+                        open.push(Open::Array(items));
+                        return Ok(None);
+                    }
+                    Some(Value::Array(items))
+                }
+                Some(Open::Object(mut entries, key)) => {
+                    entries.extend(value.map(|value| (key, value)));
+                    self.skip_space();
+                    if !self.take(b'}') {
+                        self.comma("a comma or the end of the object is expected")?;
+                        let key = self.key()?;
+                        open.push(Open::Object(entries, key));
+                        return Ok(None);
+                    }
+                    Some(Value::Object(Object::from_read(entries)))
+                }
+            };
         }
     }
 
-    fn array(&mut self, levels: usize) -> Result<Vec<Value>, Error> {
+    fn enter(&mut self, open: &[Open]) -> Result<(), Error> {
+        if open.len() >= MAX_DEPTH {
+            return Err(Error::BadJson { at: self.at, why: TOO_DEEP });
+        }
         self.at += 1;
         self.skip_space();
-        let mut items = Vec::new();
-        if self.take(b']') {
-            return Ok(items);
+        Ok(())
+    }
+
+    /// A key, its colon, and the space around it.
+    fn key(&mut self) -> Result<Box<str>, Error> {
+        if self.peek() != Some(b'"') {
+            return Err(self.not_json("a key in quotes is expected"));
         }
+        let key = self.string()?;
+        self.skip_space();
+        if !self.take(b':') {
+            return Err(self.not_json("a colon is expected"));
+        }
+        self.skip_space();
+        Ok(key)
+    }
+
+    fn comma(&mut self, why: &'static str) -> Result<(), Error> {
+        if !self.take(b',') {
+            return Err(self.not_json(why));
+        }
+        self.skip_space();
+        Ok(())
+    }
+
+    /// Whether the value that comes next is the one that is left out.
+    fn passes_over(&self, open: &[Open]) -> bool {
+        match (self.left_out, open) {
+            (Some(left_out), [Open::Object(_, key)]) => **key == *left_out,
+            _ => false,
+        }
+    }
+
+    /// Passes over a value of which only the end matters.
+    fn skip_value(&mut self) -> Result<(), Error> {
+        let mut depth = 0_usize;
         loop {
-            items.push(self.value(levels)?);
-            self.skip_space();
-            if self.take(b']') {
-                return Ok(items);
+            match self.peek() {
+                Some(b'"') => self.skip_string()?,
+                Some(b'{' | b'[') => {
+                    depth += 1;
+                    self.at += 1;
+                }
+                Some(b'}' | b']') if depth > 0 => {
+                    depth -= 1;
+                    self.at += 1;
+                }
+                Some(b',' | b':' | b' ' | b'\n' | b'\r' | b'\t') if depth > 0 => self.at += 1,
+                Some(byte) if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.') => self.skip_word(),
+                Some(_) => return Err(self.not_json("a value is expected")),
+                None => return Err(self.not_json("the text ends within a value")),
             }
-            if !self.take(b',') {
-                return Err(self.not_json("a comma or the end of the array is expected"));
+            if depth == 0 {
+                return Ok(());
             }
-            self.skip_space();
+        }
+    }
+
+    fn skip_word(&mut self) {
+        while self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')) {
+            self.at += 1;
+        }
+    }
+
+    fn skip_string(&mut self) -> Result<(), Error> {
+        loop {
+            self.at += 1;
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.at += 1,
+                Some(_) => {}
+                None => return Err(self.not_json("the text ends within a string")),
+            }
         }
     }
 
@@ -232,10 +358,6 @@ impl<'a> Parser<'a> {
         Ok(value)
     }
 
-    fn deeper(&self, levels: usize) -> Result<usize, Error> {
-        levels.checked_sub(1).ok_or(Error::BadJson { at: self.at, why: TOO_DEEP })
-    }
-
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -305,5 +427,27 @@ mod tests {
         assert!(strict(&nested(MAX_DEPTH)).is_ok());
         assert!(matches!(strict(&nested(MAX_DEPTH + 1)), Err(Error::BadJson { .. })));
         assert!(matches!(strict(&nested(1_000_000)), Err(Error::BadJson { .. })));
+        let objects = "{\"a\":".repeat(MAX_DEPTH - 1) + "[1]" + &"}".repeat(MAX_DEPTH - 1);
+        assert_eq!(strict(&objects).unwrap(), objects);
+    }
+
+    #[test]
+    fn what_is_left_out_may_be_anything() {
+        let read = |text: &str| {
+            let object = parse_object_without(text.as_bytes(), Numbers::Strict, "x");
+            object.map(|object| object.to_string())
+        };
+        let deep = "[".repeat(5000) + &"]".repeat(5000);
+        for odd in ["1.5", "1e999", "-", r#""\ud800""#, "null", r#"{"x":[1,{"]":"}\""}]}"#, &deep] {
+            assert_eq!(
+                read(&format!(r#"{{"a":1,"x":{odd},"b":{{"x":2}}}}"#)).unwrap(),
+                r#"{"a":1,"b":{"x":2}}"#,
+                "{odd}"
+            );
+            assert_eq!(read(&format!(r#"{{"x" : {odd} }}"#)).unwrap(), "{}", "{odd}");
+        }
+        for broken in [r#"{"x":"#, r#"{"x":}"#, r#"{"x":[}"#, r#"{"x":"a}"#, r#"{"x":1 2}"#, r#"{"x":1,"b":1.5}"#] {
+            assert!(read(broken).is_err(), "{broken}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::{
     format, reference,
 };
 use crate::{
-    canonical_json::{Object, Value, parse_object},
+    canonical_json::{Object, Value, parse_object, parse_object_without},
     hash, redaction,
     room_version::RoomRules,
     signature::Signer,
@@ -47,9 +47,7 @@ impl Pdu {
     /// # Errors
     /// If it is no event after all.
     pub fn parse_trusted(rules: &'static RoomRules, json: &str, event_id: Option<&str>) -> Result<Self, FormatError> {
-        let mut event = parse_object(json.as_bytes(), rules.numbers)?;
-        event.remove("unsigned");
-        Self::assemble(rules, event, event_id)
+        Self::assemble(rules, parse_object_without(json.as_bytes(), rules.numbers, "unsigned")?, event_id)
     }
 
     /// From an event without `unsigned`, whose hash and signatures are settled.

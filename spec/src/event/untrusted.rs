@@ -3,7 +3,7 @@
 use super::{FormatError, Pdu, format, pdu};
 use crate::{
     base64,
-    canonical_json::{Object, Value, parse_object},
+    canonical_json::{Object, Value, parse_object_without},
     hash, ident, redaction,
     room_version::RoomRules,
     signature::{KeyRing, SignatureError, verify_text},
@@ -29,21 +29,13 @@ pub enum VerifyError {
 }
 
 impl Untrusted {
-    /// Reads an event in federation format.
+    /// Reads an event in federation format. Its `unsigned` says nothing that counts and is passed over, whatever it holds: an
+    /// event that stands within a larger document is to be read from its own text, as it stands there.
     ///
     /// # Errors
     /// If it is not well-formed in this room version; nothing is said about its origin.
     pub fn parse(rules: &'static RoomRules, json: &[u8]) -> Result<Self, FormatError> {
-        Self::from_object(rules, parse_object(json, rules.numbers)?)
-    }
-
-    /// As [`Self::parse`], for an event that stood within a larger document.
-    ///
-    /// # Errors
-    /// If it is not well-formed in this room version, numbers included.
-    pub fn from_object(rules: &'static RoomRules, mut event: Object) -> Result<Self, FormatError> {
-        event.remove("unsigned");
-        event.check(rules.numbers)?;
+        let event = parse_object_without(json, rules.numbers, "unsigned")?;
         format::check(rules, &event)?;
         if content_hash(&event).is_none() {
             return Err(FormatError::WrongType("hashes"));
@@ -136,4 +128,34 @@ impl Untrusted {
 /// The content hash that the event carries.
 fn content_hash(event: &Object) -> Option<[u8; 32]> {
     base64::decode(event.get_object("hashes")?.get_str("sha256")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{event::Draft, room_version::RoomVersion, signature::Signer};
+
+    #[test]
+    fn unsigned_never_decides_whether_an_event_is_taken() {
+        let signer = Signer::new("a.org", "ed25519:1", &[7; 32]);
+        let draft = Draft {
+            room_id: Some("!r:a.org".into()),
+            kind: "m.room.message".into(),
+            sender: "@u:a.org".into(),
+            prev_events: vec!["$p".into()],
+            ..Draft::default()
+        };
+        let deep = "[".repeat(3000) + &"]".repeat(3000);
+        let large = format!("\"{}\"", "x".repeat(70_000));
+        for version in RoomVersion::ALL {
+            let event = draft.clone().sign(version.rules(), &signer).unwrap();
+            for odd in [r#"{"age":1.5}"#, r#""\ud800""#, "9007199254740993", "null", &deep, &large] {
+                let json = format!("{{\"unsigned\":{odd},{}", &event.json()[1..]);
+                let read = Untrusted::parse(version.rules(), json.as_bytes()).unwrap();
+                assert_eq!(read.event_id(), event.event_id(), "{version}");
+                let read = Pdu::parse_trusted(version.rules(), &json, None).unwrap();
+                assert_eq!(read.json(), event.json(), "{version}");
+            }
+        }
+    }
 }

@@ -42,7 +42,7 @@ impl NodeSet {
 
 /// The auth difference: events in the auth chain of some of the states but not of all.
 ///
-/// Such an event is behind a conflicted one, for what is behind an agreed event is behind every state. And behind an
+/// Such an event is behind a conflicted one, for an agreed event and what is behind it are in every chain. And behind an
 /// event that all chains have, nothing is in the difference. So the walk begins at the conflicted events and turns
 /// back at the first event that is common.
 pub(super) fn add_auth_difference<Events: Source>(

@@ -8,11 +8,7 @@ use super::{
     conflicts::{Key, Split},
     graph::{Graph, Node},
 };
-use crate::{
-    auth::{self, StateView},
-    event::Pdu,
-    room_version::RoomRules,
-};
+use crate::{auth, event::Pdu, room_version::RoomRules};
 
 /// A node plus one, or [`UNDECIDED`]: a list of zeros costs nothing, and there is one for every member.
 type Decided = u32;
@@ -95,16 +91,16 @@ impl<'a> Growing<'a> {
         node: Node,
         pdu: &'a Pdu,
     ) -> Result<bool, ResolveError> {
-        let mut view = View::default();
+        let mut view: Vec<&Pdu> = Vec::new();
         if rules.room_id_is_create_hash {
-            view.0.extend(graph.create(rules, node));
+            view.extend(graph.create(rules, node));
         }
         for (kind, state_key) in auth::selection(rules, pdu.kind(), pdu.sender(), pdu.state_key(), pdu.content()) {
             let found = self.node(graph, kind, state_key).filter(|&node| self.counts(graph, node)).or_else(|| {
                 let cited = self.falls_back.then(|| graph.auth_event(node, kind, state_key)).flatten();
                 cited.filter(|&node| self.counts(graph, node))
             });
-            view.0.extend(found.and_then(|node| graph.pdu(node)));
+            view.extend(found.and_then(|node| graph.pdu(node)));
         }
         graph.complete()?;
         Ok(auth::check(rules, pdu, &view).is_ok())
@@ -123,15 +119,5 @@ impl<'a> Growing<'a> {
         });
         let decided = decided.collect();
         Resolved { split: self.split, decided }
-    }
-}
-
-/// The few events that a check of one event may ask for.
-#[derive(Default)]
-struct View<'a>(Vec<&'a Pdu>);
-
-impl StateView for View<'_> {
-    fn event(&self, kind: &str, state_key: &str) -> Option<&Pdu> {
-        self.0.iter().copied().find(|pdu| pdu.is_state(kind, state_key))
     }
 }

@@ -42,8 +42,9 @@ pub trait Source {
     /// Whether the event was rejected when it was received. Rejected events never authorize others.
     fn is_rejected(&self, event_id: &str) -> bool;
 
-    /// Whether the event is in the full auth chain of *every* state that is being resolved. Asked only for events in
-    /// the auth chain of at least one of them, and not by v1. See [`chains::AuthChains`].
+    /// Whether the event is in the full auth chain of *every* state that is being resolved; a state's own events count as
+    /// part of its chain. Asked only for events in the auth chain of at least one of them, and not by v1. See
+    /// [`chains::AuthChains`].
     fn in_every_auth_chain(&self, event_id: &str) -> bool;
 }
 

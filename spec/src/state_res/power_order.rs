@@ -9,7 +9,7 @@ use super::{
     graph::{Graph, Node},
 };
 use crate::{
-    auth::{Power, PowerLevel, StateView},
+    auth::{Power, PowerLevel},
     event::{Pdu, content::Membership},
     room_version::RoomRules,
 };
@@ -139,7 +139,7 @@ fn ranks<'a, Events: Source>(
     for &node in nodes {
         let Some(pdu) = graph.pdu(node) else { continue };
         let levels = graph.auth_event(node, "m.room.power_levels", "").and_then(|levels| graph.pdu(levels));
-        let cited = Cited { create, levels };
+        let cited: Vec<&Pdu> = create.into_iter().chain(levels).collect();
         // Where nothing says what power the sender has, it is none.
         let power = Power::of(rules, &cited).and_then(|power| power.of_user(pdu.sender()));
         let power = power.unwrap_or(PowerLevel::Finite(0));
@@ -147,16 +147,4 @@ fn ranks<'a, Events: Source>(
     }
     graph.complete()?;
     Ok(ranks)
-}
-
-/// What of an event's auth events says how much power its sender has.
-struct Cited<'a> {
-    create: Option<&'a Pdu>,
-    levels: Option<&'a Pdu>,
-}
-
-impl StateView for Cited<'_> {
-    fn event(&self, kind: &str, state_key: &str) -> Option<&Pdu> {
-        [self.create, self.levels].into_iter().flatten().find(|pdu| pdu.is_state(kind, state_key))
-    }
 }

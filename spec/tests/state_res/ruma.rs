@@ -102,7 +102,10 @@ pub struct RumaRoom {
     pub resolution_rules: StateResolutionV2Rules,
     pub events: HashMap<OwnedEventId, Arc<RumaPdu>>,
     pub states: Vec<StateMap<OwnedEventId>>,
+    /// As the reference server counts them: with the states' own events.
     pub chains: Vec<EventIdSet<OwnedEventId>>,
+    /// By the specification's words: without them, unless one is behind another.
+    pub chains_by_the_text: Vec<EventIdSet<OwnedEventId>>,
     subgraph: EventIdSet<OwnedEventId>,
 }
 
@@ -126,13 +129,25 @@ impl RumaRoom {
                 entries.collect()
             })
             .collect();
-        let chains = states.iter().map(|state| ancestors(&events, state.values()).into_iter().collect()).collect();
+        let behind: Vec<_> = states.iter().map(|state| ancestors(&events, state.values())).collect();
+        let with_own =
+            behind.iter().zip(&states).map(|(behind, own)| behind.iter().chain(own.values()).cloned().collect());
+        let chains = with_own.collect();
+        let chains_by_the_text = behind.into_iter().map(|behind| behind.into_iter().collect()).collect();
         let (resolution_rules, subgraph) = if room.version == RoomVersion::V12 {
             (StateResolutionV2Rules::V2_1, subgraph(&events, &states))
         } else {
             (StateResolutionV2Rules::V2_0, EventIdSet::new())
         };
-        Self { auth_rules: auth_rules(room.version), resolution_rules, events, states, chains, subgraph }
+        Self {
+            auth_rules: auth_rules(room.version),
+            resolution_rules,
+            events,
+            states,
+            chains,
+            chains_by_the_text,
+            subgraph,
+        }
     }
 
     /// Resolves; `chains` is a copy of the room's, which ruma consumes.

@@ -64,7 +64,8 @@ impl AuthContent {
     pub(super) fn read(rules: &RoomRules, kind: &str, state_key: Option<&str>, content: &Object) -> Self {
         match (kind, state_key) {
             ("m.room.create", Some("")) => Self::Create(Create::read(content)),
-            ("m.room.power_levels", Some("")) => Self::PowerLevels(Box::new(PowerLevels::read(rules, content))),
+            // The rules on them speak of the type alone; power is given by the one with an empty state key.
+            ("m.room.power_levels", _) => Self::PowerLevels(Box::new(PowerLevels::read(rules, content))),
             ("m.room.member", Some(_)) => Self::Member(Member::read(content)),
             ("m.room.join_rules", Some("")) => Self::JoinRules(JoinRules::read(content)),
             ("m.room.third_party_invite", Some(_)) => Self::ThirdPartyInvite(ThirdPartyInvite::read(content)),
