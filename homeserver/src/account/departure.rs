@@ -42,7 +42,7 @@ impl Account {
 
     async fn leave_rooms(&self) -> Result<(), WriteError> {
         for (nr, id) in self.0.users.leaving().await? {
-            self.0.rooms.leave_all(&Author { nr, id }).await?;
+            self.0.rooms.leave_all(&Author { nr, id, suspended: false }).await?;
             self.0.users.left(nr).await?;
         }
         Ok(())

@@ -107,6 +107,7 @@ pub(super) async fn build(config: &Config, database: &Database, level: Level) ->
         caches: room_caches,
     });
     tasks.spawn(rooms.clone().take_in_words(shutdown.clone()));
+    tasks.spawn(rooms.clone().go_on_upgrading(shutdown.clone()));
     let push_rules = PushRules::new(pool.clone(), log.clone());
     let account_data = AccountData::new(pool.clone(), log.clone());
     let account = Account::new(users.clone(), rooms.clone(), tokens, push_rules.clone(), account_data.clone());

@@ -15,10 +15,9 @@ use crate::{
 /// What a locked user may still do.
 const WHILE_LOCKED: &[&str] = &["/logout", "/logout/all"];
 
-/// What a suspended user may not: parts of routes, with the methods that change something.
+/// What a suspended user may not: parts of routes, with the methods that change something. What is sent into rooms is judged
+/// there, by what it is: leaving and redacting stay open, whichever the endpoint.
 const NOT_WHILE_SUSPENDED: &[(&str, &str)] = &[
-    ("PUT", "/send/"),
-    ("PUT", "/state/"),
     ("PUT", "/profile/"),
     ("DELETE", "/profile/"),
     ("PUT", "/directory/"),
@@ -130,7 +129,7 @@ where
     if session.locked && !WHILE_LOCKED.iter().any(|end| path.ends_with(end)) {
         return Err(locked());
     }
-    if session.suspended && is_barred(&parts.method, path) {
+    if session.requester.suspended && is_barred(&parts.method, path) {
         let message = "Your account is suspended: you can read, and not do this.";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "M_USER_SUSPENDED", message));
     }
@@ -205,11 +204,12 @@ mod tests {
     #[test]
     fn a_suspended_user_may_not_speak_and_may_leave() {
         let rooms = "/_matrix/client/v3/rooms/{roomId}";
-        assert!(is_barred(&Method::PUT, &format!("{rooms}/send/{{eventType}}/{{txnId}}")));
         assert!(is_barred(&Method::POST, "/_matrix/client/v3/join/{roomIdOrAlias}"));
         assert!(is_barred(&Method::POST, &format!("{rooms}/join")));
         assert!(is_barred(&Method::PUT, "/_matrix/client/v3/profile/{userId}/{keyName}"));
-        assert!(!is_barred(&Method::GET, &format!("{rooms}/state/{{eventType}}")));
+        // The room judges these.
+        assert!(!is_barred(&Method::PUT, &format!("{rooms}/send/{{eventType}}/{{txnId}}")));
+        assert!(!is_barred(&Method::PUT, &format!("{rooms}/state/{{eventType}}")));
         assert!(!is_barred(&Method::POST, &format!("{rooms}/leave")));
         assert!(!is_barred(&Method::PUT, &format!("{rooms}/redact/{{eventId}}/{{txnId}}")));
         assert!(!is_barred(&Method::POST, "/_matrix/client/v3/keys/upload"));

@@ -132,7 +132,7 @@ impl Limits {
     /// # Errors
     /// `M_LIMIT_EXCEEDED` where it is empty.
     pub fn take(&self, what: Limited, whom: impl Into<Whom>) -> Result<(), ApiError> {
-        self.take_at(what, whom.into(), Instant::now())
+        self.take_at(what, whom.into(), 1.0, Instant::now())
     }
 
     /// Gives back what was taken for nothing.
@@ -145,7 +145,18 @@ impl Limits {
         }
     }
 
-    fn take_at(&self, what: Limited, whom: Whom, now: Instant) -> Result<(), ApiError> {
+    /// Takes `count` from the bucket of `whom`. More than it ever holds are given from a full one, and it is in debt then.
+    ///
+    /// # Errors
+    /// `M_LIMIT_EXCEEDED` where it holds too little.
+    pub fn take_many(&self, what: Limited, whom: impl Into<Whom>, count: usize) -> Result<(), ApiError> {
+        match u32::try_from(count) {
+            Ok(0) => Ok(()),
+            count => self.take_at(what, whom.into(), f64::from(count.unwrap_or(u32::MAX)), Instant::now()),
+        }
+    }
+
+    fn take_at(&self, what: Limited, whom: Whom, count: f64, now: Instant) -> Result<(), ApiError> {
         let Some(inner) = &self.0 else { return Ok(()) };
         let Some(rate) = what.rate(&inner.rates) else { return Ok(()) };
         let mut buckets = inner.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,10 +170,11 @@ impl Limits {
         }
         let bucket = buckets.entry((what, whom)).or_insert(Bucket { left: f64::from(rate.burst), at: now });
         let left = bucket.left_at(rate, now);
-        if left < 1.0 {
-            return Err(ApiError::limited(rate.refill.mul_f64(1.0 - left)));
+        let wanted = count.clamp(1.0, f64::from(rate.burst).max(1.0));
+        if left < wanted {
+            return Err(ApiError::limited(rate.refill.mul_f64(wanted - left)));
         }
-        *bucket = Bucket { left: left - 1.0, at: now };
+        *bucket = Bucket { left: left - count, at: now };
         Ok(())
     }
 }
@@ -189,7 +201,7 @@ mod tests {
     fn a_bucket_empties_and_fills_again() {
         let limits = limits();
         let now = Instant::now();
-        let take = |key: &str, now| limits.take_at(Limited::WrongPassword, key.into(), now).is_ok();
+        let take = |key: &str, now| limits.take_at(Limited::WrongPassword, key.into(), 1.0, now).is_ok();
         assert!((0..10).all(|_| take("a", now)));
         assert!(!take("a", now));
         assert!(take("b", now));
@@ -208,6 +220,18 @@ mod tests {
         // Never more than there was.
         limits.give_back(Limited::WrongPassword, "b");
         assert!((0..20).filter(|_| limits.take(Limited::WrongPassword, "c").is_ok()).count() == 10);
+    }
+
+    #[test]
+    fn many_at_once_are_many() {
+        let limits = limits();
+        let now = Instant::now();
+        let take = |count, now| limits.take_at(Limited::WrongPassword, "a".into(), count, now).is_ok();
+        assert!(take(4.0, now) && !take(7.0, now) && take(6.0, now));
+        // More than the bucket holds are given once it is full, and paid for afterwards.
+        let full = now + Duration::from_secs(60);
+        assert!(!take(25.0, full - Duration::from_secs(1)) && take(25.0, full));
+        assert!(!take(1.0, full + Duration::from_secs(95)) && take(1.0, full + Duration::from_secs(97)));
     }
 
     #[test]

@@ -47,8 +47,9 @@ const LAST_PATIENCE: Duration = Duration::from_secs(3);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Account data that decides about notifications.
 const DECIDING: [&str; 2] = ["m.push_rules", "m.ignored_user_list"];
-const MAX_EVENTS: usize = 1000;
-const MAX_BYTES: usize = 8 << 20;
+/// So much goes into one call; nothing that is submitted is larger by itself.
+pub const MAX_EVENTS: usize = 1000;
+pub const MAX_BYTES: usize = 8 << 20;
 
 /// Jobs that one call commits, with the batch made of them.
 #[derive(Default)]
@@ -406,6 +407,7 @@ fn slice(batch: &Batch, answer: &Answer, writer: i64) -> Slice {
                     txn: e.txn.as_ref().map(|t| (t.key.device, Arc::clone(&t.id))),
                     redacts: e.redacts.as_ref().map(|r| r.target),
                     noted: e.noted.clone(),
+                    flags: e.flags,
                 }));
                 pos += 1;
             }

@@ -19,7 +19,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-pub use committer::Submitted;
+pub use committer::{MAX_BYTES, MAX_EVENTS, Submitted};
 pub use hub::{Changes, Watch};
 pub use numbers::Taken;
 pub use outside::outside;

@@ -79,6 +79,9 @@ pub struct LogEvent {
     /// Whom it notifies.
     #[serde(default)]
     pub noted: Noted,
+    /// See [`crate::storage::event`].
+    #[serde(default)]
+    pub flags: i16,
 }
 
 /// What caches must drop.
@@ -176,6 +179,7 @@ impl LogEvent {
             txn: None,
             redacts: None,
             noted: Noted::default(),
+            flags: 0,
         }
     }
 }

@@ -1,19 +1,19 @@
 //! Aliases of this server's rooms, and the public directory's word on each room.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use roost_spec::{
     auth::Power,
     canonical_json::{Object, Value},
-    event::content::Membership,
+    event::Pdu,
 };
 use ruma::{OwnedRoomAliasId, OwnedRoomId, RoomAliasId, RoomId};
 
-use super::{Author, Draft, Room, Rooms, StateKey, WriteError, membership::OfRoom};
+use super::{Author, Draft, Room, Rooms, StateKey, StateMap, WriteError};
 use crate::{
     clock::now_ms,
     log::{Notice, Writes},
-    storage::{self, RoomNr, Sym},
+    storage::{self, Membership, RoomNr, Sym},
     users::Requester,
 };
 
@@ -49,6 +49,14 @@ impl Rooms {
         }
         let found = storage::alias::find(&self.0.pool, alias.as_str()).await?;
         Ok(found.and_then(|row| RoomId::parse(&row.room_id).ok()))
+    }
+
+    /// Those of `aliases` that lead to `room`; one query at most.
+    pub(super) async fn aliases_leading_to(&self, room: RoomNr, aliases: &[&str]) -> storage::Result<HashSet<String>> {
+        if aliases.is_empty() {
+            return Ok(HashSet::new());
+        }
+        Ok(storage::alias::leading_to(&self.0.pool, room, aliases).await?.into_iter().collect())
     }
 
     /// Makes `alias` lead to `room`. The author must be in it.
@@ -95,7 +103,7 @@ impl Rooms {
     /// See [`AliasError`].
     pub async fn aliases_of(&self, author: &Author, room: &RoomId) -> Result<Vec<String>, AliasError> {
         let room = self.find(room).await?.ok_or(AliasError::UnknownRoom)?;
-        let joined = self.membership(room.nr, author.nr).await? == Some(storage::Membership::Join);
+        let joined = self.membership(room.nr, author.nr).await? == Some(Membership::Join);
         if !joined {
             let visibility = self.current(&room, "m.room.history_visibility", "").await?;
             let visibility = visibility.as_ref().and_then(|event| event.content().get_str("history_visibility"));
@@ -140,7 +148,7 @@ impl Rooms {
 
     async fn joined_room(&self, author: &Author, room: &RoomId) -> Result<Arc<Room>, AliasError> {
         let room = self.find(room).await?.ok_or(AliasError::UnknownRoom)?;
-        if self.membership(room.nr, author.nr).await? != Some(storage::Membership::Join) {
+        if self.membership(room.nr, author.nr).await? != Some(Membership::Join) {
             return Err(AliasError::UnknownRoom);
         }
         Ok(room)
@@ -152,17 +160,17 @@ impl Rooms {
         if self.membership_in(room, &head, author.nr).await? != Some(Membership::Join) {
             return Ok(false);
         }
-        let view = self.power_view(room, &head).await?;
+        let view = self.power_view(room, &head.frame.state).await?;
         let power = Power::of(room.rules, &view).map_err(WriteError::from)?;
         let needs = power.needed_to_send("m.room.canonical_alias", true).map_err(WriteError::from)?;
         Ok(power.of_user(author.id.as_str()).map_err(WriteError::from)?.reaches(needs))
     }
 
     /// The state that says who may do what.
-    pub(super) async fn power_view(&self, room: &Room, head: &super::Head) -> storage::Result<OfRoom> {
+    pub(super) async fn power_view(&self, room: &Room, state: &StateMap) -> storage::Result<Vec<Pdu>> {
         let keys = [StateKey::of(Sym::CREATE), StateKey::of(Sym::POWER_LEVELS)];
-        let numbers: Vec<_> = keys.iter().filter_map(|key| head.frame.state.get(key).copied()).collect();
-        Ok(OfRoom(self.pdus(room, &numbers).await?.into_values().collect()))
+        let numbers: Vec<_> = keys.iter().filter_map(|key| state.get(key).copied()).collect();
+        Ok(self.pdus(room, &numbers).await?.into_values().collect())
     }
 
     async fn unlist(&self, room: &Room, author: &Author, alias: &RoomAliasId) -> Result<(), AliasError> {

@@ -17,18 +17,20 @@ use roost_spec::{
 };
 
 use super::{
-    Author, Draft, Extremity, Head, Room, Rooms, WriteError,
-    draft::{RedactionTarget, Step},
+    Author, Draft, Extremity, Frame, Head, Room, Rooms, WriteError,
+    door::Destination,
+    draft::{RedactionTarget, Step, Steps},
     heads::Live,
     unread::{Asked, Audience},
 };
 use crate::{
     clock::now_ms,
-    log::{Pending, Submitted, Taken},
+    log::{MAX_BYTES, MAX_EVENTS, Pending, Submitted, Taken},
     metrics,
     storage::{
         Error, EventNr, Pos,
         commit::{EventWrite, NewRoom, Noted, Redacted, RoomWrite},
+        event::WITHHELD,
     },
 };
 
@@ -49,6 +51,23 @@ pub(super) struct Built {
     pub write: RoomWrite,
     pub head: Head,
     pub ids: Vec<Arc<str>>,
+    /// The states that they make, and the state events, for the caches.
+    frames: Vec<Arc<Frame>>,
+    fresh: HashMap<EventNr, Pdu>,
+}
+
+impl Built {
+    /// Refuses what is more than a whole batch: it would hold up what everybody else writes.
+    pub fn check_size(&self) -> Result<(), WriteError> {
+        let bytes: usize = self.write.events.iter().map(|event| event.json.len()).sum();
+        if self.write.events.len() > MAX_EVENTS {
+            return Err(WriteError::TooMany { what: "events", most: MAX_EVENTS });
+        }
+        match bytes <= MAX_BYTES {
+            true => Ok(()),
+            false => Err(WriteError::TooMany { what: "bytes of events", most: MAX_BYTES }),
+        }
+    }
 }
 
 /// Why nothing was built.
@@ -57,6 +76,8 @@ pub(super) enum Obstacle {
     Dead,
     /// State events that must be loaded first.
     Missing(Vec<EventNr>),
+    /// Strings that must be numbered first.
+    Unnumbered,
     Refused(WriteError),
 }
 
@@ -66,32 +87,29 @@ impl<E: Into<WriteError>> From<E> for Obstacle {
     }
 }
 
-/// The state as far as one draft needs it.
-struct View<'a>(Vec<(&'a str, &'a str, Pdu)>);
-
-impl StateView for View<'_> {
-    fn event(&self, kind: &str, state_key: &str) -> Option<&Pdu> {
-        self.0.iter().find(|(k, s, _)| *k == kind && *s == state_key).map(|(.., pdu)| pdu)
-    }
-}
-
 impl Rooms {
     /// Writes `drafts` into `room`, one after another and all or none. Returns their IDs when they are on disk; for a
     /// transaction that is known, the ID of the event that it created.
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub async fn append(&self, room: &Room, author: &Author, drafts: Vec<Draft>) -> Result<Vec<Arc<str>>, WriteError> {
+    pub async fn append(
+        &self,
+        room: &Room,
+        author: &Author,
+        mut drafts: Vec<Draft>,
+    ) -> Result<Vec<Arc<str>>, WriteError> {
+        self.examine(Destination::Room(room), author, &mut drafts).await?;
         let mut steps = self.steps(room.rules, author, drafts).await?;
-        for step in &mut steps {
+        for step in &mut steps.list {
             step.thread = self.thread_of_content(room.nr, &step.draft.content).await?;
         }
         // Memberships concern hardly anybody but whom they are about: many may join at once, and ask for nothing.
-        let audience = match steps.iter().all(|step| step.membership.is_some()) {
+        let audience = match steps.list.iter().all(|step| step.membership.is_some()) {
             true => self.known_audience(room),
             false => Some(self.audience(room).await?),
         };
-        let count = steps.len() + steps.iter().filter(|step| step.key.is_some()).count();
+        let count = steps.list.len() + steps.list.iter().filter(|step| step.key.is_some()).count();
         let mut loaded = HashMap::new();
         let (mut attempt, mut doubted, mut held) = (0, false, 0);
         while attempt < ATTEMPTS {
@@ -108,6 +126,11 @@ impl Rooms {
                     Err(Obstacle::Missing(numbers)) => {
                         // What is built meanwhile stays in the cache, so that this ends.
                         loaded.extend(self.pdus(room, &numbers).await?);
+                        continue;
+                    }
+                    // All that is to be written is allowed, so that its strings may have their numbers.
+                    Err(Obstacle::Unnumbered) => {
+                        steps.number(&self.0.interner).await?;
                         continue;
                     }
                     // Another node may just have changed what forbids it: nobody is refused for what this node has not heard.
@@ -157,7 +180,7 @@ impl Rooms {
         &self,
         room: &Room,
         author: &Author,
-        steps: &[Step],
+        steps: &Steps,
         live: &Live,
         loaded: &HashMap<EventNr, Pdu>,
         numbers: &mut Taken,
@@ -170,9 +193,14 @@ impl Rooms {
         }
         let mut built = {
             let audience = audience.map(|audience| audience.lock().unwrap_or_else(PoisonError::into_inner));
-            self.build(room, author, steps, &state.newest, loaded, numbers, now_ms(), audience.as_deref())?
+            self.build(room, author, &steps.list, &state.newest, loaded, numbers, now_ms(), audience.as_deref())?
         };
-        built.write.hold = attempt >= HOLD_AFTER && steps.iter().any(|step| step.key.is_some());
+        built.check_size()?;
+        if steps.are_unnumbered() {
+            return Err(Obstacle::Unnumbered);
+        }
+        self.keep(&built);
+        built.write.hold = attempt >= HOLD_AFTER && steps.list.iter().any(|step| step.key.is_some());
         let pending = self.0.log.submit(built.write)?;
         state.advance(built.head);
         Ok((pending, built.ids))
@@ -201,7 +229,7 @@ impl Rooms {
             hold: false,
             events: Vec::with_capacity(steps.len()),
         };
-        let mut fresh: HashMap<EventNr, Pdu> = HashMap::new();
+        let (mut fresh, mut frames): (HashMap<EventNr, Pdu>, Vec<Arc<Frame>>) = Default::default();
         let mut ids = Vec::with_capacity(steps.len());
         for step in steps {
             let view = self.view(step, &head, |nr| fresh.get(&nr).or_else(|| loaded.get(&nr)).cloned())?;
@@ -216,8 +244,7 @@ impl Rooms {
             if let Some(key) = step.key {
                 let (frame, row) = head.frame.child(numbers.frame().ok_or_else(out_of_numbers)?, vec![(key, nr)]);
                 head.frame = Arc::new(frame);
-                self.0.caches.frames.insert(&head.frame);
-                self.0.caches.pdus.keep(nr, step.kind, &pdu);
+                frames.push(Arc::clone(&head.frame));
                 new_frame = Some(row);
             }
             let depth = i64::try_from(pdu.depth()).unwrap_or(i64::MAX);
@@ -232,7 +259,8 @@ impl Rooms {
                 depth,
                 frame: head.frame.nr,
                 replaces,
-                flags: 0,
+                // Without a target there is nothing by which to judge it.
+                flags: if step.draft.redaction.is_some() && redacts.is_none() { WITHHELD } else { 0 },
                 json: pdu.json().into(),
                 new_frame,
                 membership: step.membership,
@@ -248,29 +276,35 @@ impl Rooms {
             }
             ids.push(id);
         }
-        Ok(Built { write, head, ids })
+        Ok(Built { write, head, ids, frames, fresh })
+    }
+
+    /// Lets others find what is about to be committed.
+    pub(super) fn keep(&self, built: &Built) {
+        built.frames.iter().for_each(|frame| self.0.caches.frames.insert(frame));
+        for event in built.write.events.iter().filter(|event| event.state_key.is_some()) {
+            if let Some(pdu) = built.fresh.get(&event.nr) {
+                self.0.caches.pdus.keep(event.nr, event.kind, pdu);
+            }
+        }
     }
 
     /// The create event of a room that has no event yet.
     pub(super) fn first(&self, room: &Room, author: &Author, create: &Step, now: i64) -> Result<Pdu, FormatError> {
-        self.sign(room, author, create, &no_head(), &View(Vec::new()), now)
+        self.sign(room, author, create, &no_head(), &[], now)
     }
 
-    fn view<'a>(
-        &self,
-        step: &'a Step,
-        head: &Head,
-        known: impl Fn(EventNr) -> Option<Pdu>,
-    ) -> Result<View<'a>, Obstacle> {
+    /// The state as far as one draft needs it.
+    fn view(&self, step: &Step, head: &Head, known: impl Fn(EventNr) -> Option<Pdu>) -> Result<Vec<Pdu>, Obstacle> {
         let (mut view, mut missing) = (Vec::with_capacity(step.needs.len()), Vec::new());
         for need in &step.needs {
             let Some(nr) = head.frame.state.get(&need.at).copied() else { continue };
             match known(nr).or_else(|| self.0.caches.pdus.get(nr)) {
-                Some(pdu) => view.push((need.kind, &*need.key, pdu)),
+                Some(pdu) => view.push(pdu),
                 None => missing.push(nr),
             }
         }
-        if missing.is_empty() { Ok(View(view)) } else { Err(Obstacle::Missing(missing)) }
+        if missing.is_empty() { Ok(view) } else { Err(Obstacle::Missing(missing)) }
     }
 
     fn sign(
@@ -279,7 +313,7 @@ impl Rooms {
         author: &Author,
         step: &Step,
         head: &Head,
-        view: &View<'_>,
+        view: &[Pdu],
         now: i64,
     ) -> Result<Pdu, FormatError> {
         let cited = |kind: &str| step.needs.iter().any(|need| need.kind == kind && need.cited);
@@ -291,7 +325,7 @@ impl Rooms {
             state_key: step.draft.state_key.clone(),
             content: step.draft.content.clone(),
             prev_events: head.extremities.iter().map(|e| e.reference.clone()).collect(),
-            auth_events: view.0.iter().filter(|(kind, ..)| cited(kind)).map(|(.., pdu)| reference(pdu)).collect(),
+            auth_events: view.iter().filter(|pdu| cited(pdu.kind())).map(reference).collect(),
             depth: u64::try_from(deepest).unwrap_or(0).saturating_add(1),
             origin_server_ts: now,
             redacts: step.draft.redaction.as_ref().map(|redaction| redaction.event_id.clone()),
@@ -317,9 +351,9 @@ fn reference(pdu: &Pdu) -> EventRef {
 }
 
 /// What of the target is left, if the sender may redact it: their own event, or with the power to redact those of others.
-fn redacts(room: &Room, author: &Author, step: &Step, view: &View<'_>) -> Result<Option<Redacted>, WriteError> {
+fn redacts(room: &Room, author: &Author, step: &Step, view: &[Pdu]) -> Result<Option<Redacted>, WriteError> {
     let Some(redaction) = &step.draft.redaction else { return Ok(None) };
-    let power = Power::of(room.rules, view)?;
+    let power = Power::of(room.rules, &view)?;
     let has = power.of_user(author.id.as_str())?;
     let needs = power.needed(Action::Redact)?;
     match &redaction.target {
@@ -333,8 +367,8 @@ fn redacts(room: &Room, author: &Author, step: &Step, view: &View<'_>) -> Result
 }
 
 /// Whom the event notifies.
-fn noted(room: &Room, author: &Author, step: &Step, view: &View<'_>, audience: &Audience) -> Noted {
-    let level = Power::of(room.rules, view).and_then(|power| power.of_user(author.id.as_str()));
+fn noted(room: &Room, author: &Author, step: &Step, view: &[Pdu], audience: &Audience) -> Noted {
+    let level = Power::of(room.rules, &view).and_then(|power| power.of_user(author.id.as_str()));
     let levels = view.event("m.room.power_levels", "").and_then(Pdu::power_levels);
     let power = level.ok().map(|level| SenderPower {
         level: match level {

@@ -1,6 +1,9 @@
 //! Creating a room: all its first events, committed as one.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use roost_spec::{
     auth::Rejection,
@@ -9,11 +12,14 @@ use roost_spec::{
     room_version::{RoomRules, RoomVersion},
 };
 use ruma::{OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
     Author, Draft, Room, Rooms, WriteError,
-    append::{Obstacle, creating, no_head},
+    append::{Built, Obstacle, creating, no_head},
+    door::Destination,
+    draft::Steps,
     heads::Live,
     preset::{Preset, default_power_levels},
 };
@@ -21,7 +27,7 @@ use crate::{
     clock::now_ms,
     log::Submitted,
     random,
-    storage::{self, Error, RoomNr, UserNr},
+    storage::{self, Error, RoomNr},
 };
 
 /// The room that is wished for. JSON is read by the rules of the room's version.
@@ -76,6 +82,38 @@ impl<E: Into<WriteError>> From<E> for CreateError {
     }
 }
 
+/// So many users are invited with a room at most; more can be afterwards.
+pub const MOST_INVITATIONS: usize = 200;
+/// So many state events may be given at most.
+pub const MOST_INITIAL_STATE: usize = 200;
+
+impl NewRoom {
+    /// How many invitations it stands for.
+    pub fn invitations(&self) -> usize {
+        self.invite.len()
+            + self.initial_state.iter().filter(|state| is_invitation(&state.kind, state.content.get())).count()
+    }
+
+    fn check_size(&self) -> Result<(), WriteError> {
+        if self.initial_state.len() > MOST_INITIAL_STATE {
+            return Err(WriteError::TooMany { what: "events in `initial_state`", most: MOST_INITIAL_STATE });
+        }
+        match self.invite.len() <= MOST_INVITATIONS {
+            true => Ok(()),
+            false => Err(WriteError::TooMany { what: "invitations with a new room", most: MOST_INVITATIONS }),
+        }
+    }
+}
+
+/// Whether a state event of this type and content invites somebody.
+pub fn is_invitation(kind: &str, content: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Member {
+        membership: String,
+    }
+    kind == "m.room.member" && serde_json::from_str(content).is_ok_and(|member: Member| member.membership == "invite")
+}
+
 /// What a room begins with, as events.
 pub(super) struct Plan {
     pub rules: &'static RoomRules,
@@ -83,6 +121,14 @@ pub(super) struct Plan {
     pub alias: Option<OwnedRoomAliasId>,
     /// The create event first.
     pub drafts: Vec<Draft>,
+}
+
+/// A room whose first events are made, and not written yet.
+pub(super) struct Founding {
+    pub room: Arc<Room>,
+    public: bool,
+    alias: Option<OwnedRoomAliasId>,
+    built: Built,
 }
 
 impl Rooms {
@@ -100,16 +146,16 @@ impl Rooms {
     }
 
     async fn plan(&self, author: &Author, rules: &'static RoomRules, wish: NewRoom) -> Result<Plan, CreateError> {
-        wish.invite.iter().try_for_each(|user| self.local_user(user))?;
+        wish.check_size()?;
         let alias = wish.alias.as_deref().map(|localpart| self.new_alias(localpart)).transpose()?;
         let preset = wish.preset.unwrap_or(if wish.public { Preset::PublicChat } else { Preset::PrivateChat });
-        let names: Vec<&str> =
-            [author.id.as_str()].into_iter().chain(wish.invite.iter().map(|user| user.as_str())).collect();
-        let numbers = self.0.interner.numbers(&names).await?;
-        self.check_invites(&author.id, numbers.get(1..).unwrap_or_default()).await?;
-        let mut introductions = self.introductions(&numbers).await?;
-        let mut member = |user: UserNr, membership: &str| {
-            let mut content = introductions.remove(&user).unwrap_or_default();
+        let invited: Vec<&str> = wish.invite.iter().map(|user| user.as_str()).collect();
+        let mut numbers = self.0.interner.find_many(invited.iter().copied()).await?;
+        numbers.insert(author.id.as_str(), author.nr);
+        let mut introductions = self.introductions(&numbers.values().copied().collect::<Vec<_>>()).await?;
+        let mut member = |user: &str, membership: &str| {
+            let introduction = numbers.get(user).and_then(|nr| introductions.remove(nr));
+            let mut content = introduction.unwrap_or_default();
             content.insert("membership", membership);
             content
         };
@@ -127,7 +173,7 @@ impl Rooms {
         };
 
         let mut drafts = vec![Draft::state("m.room.create", "", creation)];
-        drafts.push(Draft::member(&author.id, member(author.nr, "join")));
+        drafts.push(Draft::member(&author.id, member(author.id.as_str(), "join")));
         match given(&initial, "m.room.power_levels") {
             Some(at) => drafts.push(initial.remove(at)),
             None => {
@@ -156,12 +202,9 @@ impl Rooms {
         if let Some(topic) = &wish.topic {
             drafts.push(Draft::state("m.room.topic", "", topic_content(topic)));
         }
-        let mut invited = HashMap::new();
-        for (user, nr) in wish.invite.iter().zip(numbers.iter().skip(1)) {
-            if invited.insert(nr, user).is_some() {
-                continue;
-            }
-            let mut content = member(*nr, "invite");
+        let mut invited = HashSet::new();
+        for user in wish.invite.iter().filter(|user| invited.insert(user.as_str())) {
+            let mut content = member(user.as_str(), "invite");
             if wish.is_direct {
                 content.insert("is_direct", true);
             }
@@ -171,15 +214,23 @@ impl Rooms {
     }
 
     /// Creates the room that `plan` describes.
-    pub(super) async fn found(&self, author: &Author, plan: Plan) -> Result<Arc<Room>, CreateError> {
-        let Plan { rules, public, alias, drafts } = plan;
-        let steps = self.steps(rules, author, drafts).await?;
-        let mut numbers = self.0.log.numbers(1 + 2 * steps.len()).await?;
+    async fn found(&self, author: &Author, plan: Plan) -> Result<Arc<Room>, CreateError> {
+        let founding = self.lay(author, plan).await?;
+        self.raise(author, founding).await
+    }
+
+    /// Makes the first events of the room that `plan` describes. Nothing is written yet.
+    pub(super) async fn lay(&self, author: &Author, plan: Plan) -> Result<Founding, CreateError> {
+        let Plan { rules, public, alias, mut drafts } = plan;
+        self.examine(Destination::New { alias: alias.as_deref() }, author, &mut drafts).await?;
+        let mut steps = self.steps(rules, author, drafts).await?;
+        let count = 2 * steps.list.len();
+        let mut numbers = self.0.log.numbers(1 + if steps.are_unnumbered() { 2 * count } else { count }).await?;
         let nr = numbers.room().ok_or_else(|| Error::Inconsistent("no number for a room".to_owned()))?;
         let now = now_ms();
         let random = format!("!{}:{}", random::name(18), self.0.server_name);
         let unnamed = Room { nr, id: parse_room_id(&random)?, rules };
-        let room = match steps.first() {
+        let room = match steps.list.first() {
             Some(create) if rules.room_id_is_create_hash => {
                 // The same event comes out again below: nothing about it is random.
                 let create = self.first(&unnamed, author, create, now)?;
@@ -187,21 +238,37 @@ impl Rooms {
             }
             _ => Arc::new(unnamed),
         };
+        let mut build = |steps: &Steps| {
+            let built = self.build(&room, author, &steps.list, &no_head(), &HashMap::new(), &mut numbers, now, None);
+            built.map_err(|obstacle| match obstacle {
+                Obstacle::Refused(error) => CreateError::from(error),
+                // Whatever these events need stands among them.
+                Obstacle::Dead | Obstacle::Missing(_) | Obstacle::Unnumbered => {
+                    Error::Inconsistent("a new room asks for events of another".to_owned()).into()
+                }
+            })
+        };
+        let mut built = build(&steps)?;
+        built.check_size()?;
+        if steps.are_unnumbered() {
+            // All of it is allowed, so that its strings may have their numbers.
+            steps.number(&self.0.interner).await?;
+            built = build(&steps)?;
+        }
+        Ok(Founding { room, public, alias, built })
+    }
 
-        let built = self.build(&room, author, &steps, &no_head(), &HashMap::new(), &mut numbers, now, None);
-        let built = built.map_err(|obstacle| match obstacle {
-            Obstacle::Refused(error) => CreateError::from(error),
-            // Whatever these events need stands among them.
-            Obstacle::Dead | Obstacle::Missing(_) => {
-                Error::Inconsistent("a new room asks for events of another".to_owned()).into()
-            }
-        })?;
+    /// Writes a room's first events.
+    pub(super) async fn raise(&self, author: &Author, founding: Founding) -> Result<Arc<Room>, CreateError> {
+        let Founding { room, public, alias, built } = founding;
+        let nr = room.nr;
         if let Some(alias) = &alias
-            && !storage::alias::take(&self.0.pool, alias.as_str(), nr, author.nr, now).await?
+            && !storage::alias::take(&self.0.pool, alias.as_str(), nr, author.nr, now_ms()).await?
         {
             return Err(CreateError::AliasTaken(alias.clone()));
         }
 
+        self.keep(&built);
         let live = Arc::new(Live::new(no_head()));
         self.insert_head(nr, &live);
         let submitted = {

@@ -19,7 +19,8 @@ use crate::{
 
 /// In bytes.
 const CAPACITY: u64 = 64 << 20;
-const IDS: u64 = 50_000;
+/// The same for IDs.
+const IDS: u64 = 10 << 20;
 /// Beyond so many rooms with doubtful events everything is dropped instead.
 const DOUBTED: usize = 10_000;
 
@@ -58,7 +59,10 @@ impl Events {
                 .weigher(|_, entry: &Entry| entry.event.weight())
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
-            by_id: Cache::new(IDS),
+            by_id: Cache::builder()
+                .max_capacity(IDS)
+                .weigher(|id: &Arc<str>, _: &EventNr| u32::try_from(id.len() + 120).unwrap_or(u32::MAX))
+                .build(),
             doubt: Mutex::default(),
             any_doubt: AtomicBool::new(false),
             recent: Recent::new(),

@@ -139,12 +139,18 @@ pub(super) struct Heads {
     frames: Frames,
 }
 
-/// How many rooms' heads are kept.
-const CAPACITY: u64 = 10_000;
+/// How much of rooms' heads is kept, in bytes: some 10,000 rooms of usual size. A state shares most of its structure with
+/// those before it, but not with those of other rooms.
+const CAPACITY: u64 = 128 << 20;
+
+fn weight(live: &Live) -> u32 {
+    u32::try_from(2048 + live.lock().committed.frame.state.len() * 24).unwrap_or(u32::MAX)
+}
 
 impl Heads {
     pub fn new(frames: Frames) -> Self {
-        Self { rooms: Followed::new(Cache::new(CAPACITY)), frames }
+        let rooms = Cache::builder().max_capacity(CAPACITY).weigher(|_: &RoomNr, live: &Arc<Live>| weight(live));
+        Self { rooms: Followed::new(rooms.build()), frames }
     }
 
     /// Makes `live` dead, and makes sure that nobody finds it again.

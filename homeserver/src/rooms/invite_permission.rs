@@ -70,6 +70,23 @@ impl InviteRules {
         rules
     }
 
+    /// About how many bytes they take.
+    pub fn size(&self) -> usize {
+        self.lists.as_ref().map_or(0, |lists| {
+            let Lists {
+                enabled: _,
+                allowed_users,
+                ignored_users,
+                blocked_users,
+                allowed_servers,
+                ignored_servers,
+                blocked_servers,
+            } = lists;
+            let all = [allowed_users, ignored_users, blocked_users, allowed_servers, ignored_servers, blocked_servers];
+            all.into_iter().flatten().flatten().map(|pattern| pattern.len() + 32).sum()
+        })
+    }
+
     /// Whether all invites are welcome.
     pub fn are_empty(&self) -> bool {
         !self.blocks_all && self.lists.is_none()

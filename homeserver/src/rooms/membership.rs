@@ -1,32 +1,22 @@
 //! Memberships: join, knock, leave, invite, kick, ban, unban, forget.
 //!
-//! What the room's rules decide is left to them; here stands what the endpoints promise beyond: a kick is no unban, a join
-//! of who is in is no event, a restricted join names who permits it.
+//! What the room's rules decide is left to them, and what holds for every event to `door`; here stands what the endpoints
+//! promise beyond: a kick is no unban, a join of who is in is no event.
 
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use roost_spec::{
-    auth::{Action, Power, PowerLevel},
-    canonical_json::Object,
-    event::{
-        Pdu,
-        content::{JoinRule, Membership},
-    },
-    ident,
-};
+use roost_spec::canonical_json::Object;
 use ruma::{OwnedRoomId, OwnedServerName, RoomId, RoomOrAliasId, UserId};
 
 use super::{Author, Draft, Head, Room, Rooms, StateKey, WriteError};
 use crate::{
     log::{Notice, Writes},
-    storage::{self, Sym, UserNr},
+    storage::{self, Membership, UserNr},
 };
 
 /// Rooms in which one user's membership is changed at a time, where it changes in all of them.
 const AT_ONCE: usize = 8;
-/// Members that are asked for their power at a time.
-const CHUNK: usize = 100;
 
 impl Rooms {
     /// Joins a room by its ID or an alias. Who is in already stays in, without a new event. What the user says of
@@ -43,19 +33,14 @@ impl Rooms {
     ) -> Result<OwnedRoomId, WriteError> {
         let room = self.enter(room).await?;
         let head = self.head(&room).await?;
-        let before = self.membership_in(&room, &head, author.nr).await?;
-        if before == Some(Membership::Join) {
+        if self.membership_in(&room, &head, author.nr).await? == Some(Membership::Join) {
             return Ok(room.id.clone());
         }
         let mut content = self.introduction(author.nr).await?;
         for (key, value) in Object::from_serialize(said, room.rules.numbers)?.iter() {
             content.insert(key, value.clone());
         }
-        content.remove("join_authorised_via_users_server");
         content.insert("membership", Membership::Join.as_str());
-        if let Some(via) = self.admission(&room, &head, author, before).await? {
-            content.insert("join_authorised_via_users_server", via);
-        }
         self.append_one(&room, author, Draft::member(&author.id, content)).await?;
         Ok(room.id.clone())
     }
@@ -104,11 +89,11 @@ impl Rooms {
         user: &UserId,
         reason: Option<&str>,
     ) -> Result<(), WriteError> {
-        self.local_user(user)?;
         let room = self.find(room).await?.ok_or(WriteError::UnknownRoom)?;
-        let target = self.0.interner.number(user.as_str()).await?;
-        self.check_invites(&author.id, &[target]).await?;
-        let content = self.introduce(target, Membership::Invite, reason).await?;
+        let content = match self.0.interner.find(user.as_str()).await? {
+            Some(target) => self.introduce(target, Membership::Invite, reason).await?,
+            None => bare(Membership::Invite, reason),
+        };
         self.append_one(&room, author, Draft::member(user, content)).await?;
         Ok(())
     }
@@ -188,7 +173,7 @@ impl Rooms {
     /// # Errors
     /// The database's own, and [`WriteError::Contended`]: repeat it.
     pub async fn leave_all(&self, author: &Author) -> Result<(), WriteError> {
-        use storage::Membership::{Invite, Join, Knock};
+        use Membership::{Invite, Join, Knock};
         let memberships = self.memberships(author.nr).await?;
         let rooms: Vec<_> =
             memberships.all.iter().filter(|m| matches!(m.membership, Join | Invite | Knock)).map(|m| m.room).collect();
@@ -236,8 +221,7 @@ impl Rooms {
             return Ok(());
         }
         let mut content = current.content().clone();
-        // Who joined by a condition, or was introduced when they came, need not fulfil it again to change their name.
-        for key in ["displayname", "avatar_url", "join_authorised_via_users_server", "reason"] {
+        for key in ["displayname", "avatar_url", "reason"] {
             content.remove(key);
         }
         for (key, value) in profile.iter() {
@@ -280,14 +264,6 @@ impl Rooms {
         self.find(&id).await?.ok_or(WriteError::UnreachableRoom)
     }
 
-    pub(super) fn local_user(&self, user: &UserId) -> Result<(), WriteError> {
-        if *user.server_name() == *self.0.server_name {
-            Ok(())
-        } else {
-            Err(WriteError::RemoteUser(user.as_str().into()))
-        }
-    }
-
     pub(super) async fn membership_in(
         &self,
         room: &Room,
@@ -295,7 +271,8 @@ impl Rooms {
         user: UserNr,
     ) -> Result<Option<Membership>, WriteError> {
         let event = self.state_pdu(room, &head.frame.state, StateKey::member(user)).await?;
-        Ok(event.as_ref().and_then(Pdu::member).and_then(|member| member.membership.present().copied()))
+        let word = event.as_ref().and_then(|event| event.content().get_str("membership"));
+        Ok(word.and_then(Membership::parse))
     }
 
     /// A membership with the user's name and picture.
@@ -311,58 +288,6 @@ impl Rooms {
         }
         Ok(content)
     }
-
-    /// The user in whose name a user who has no invite joins a restricted room: the first found who is in it and may invite.
-    /// `None` where none is needed.
-    async fn admission(
-        &self,
-        room: &Room,
-        head: &Head,
-        author: &Author,
-        before: Option<Membership>,
-    ) -> Result<Option<String>, WriteError> {
-        if !room.rules.auth.restricted_joins || matches!(before, Some(Membership::Invite | Membership::Ban)) {
-            return Ok(None);
-        }
-        let rules = self.state_pdu(room, &head.frame.state, StateKey::of(Sym::JOIN_RULES)).await?;
-        let Some(rules) = rules.as_ref().and_then(Pdu::join_rules) else { return Ok(None) };
-        let restricted = match rules.join_rule {
-            Some(JoinRule::Restricted) => true,
-            Some(JoinRule::KnockRestricted) => room.rules.auth.knock_restricted_joins,
-            _ => false,
-        };
-        if !restricted {
-            return Ok(None);
-        }
-        let joined = self.joined_rooms(author.nr).await?;
-        let mut admitted = false;
-        for allowed in &rules.allowed_rooms {
-            let Ok(allowed) = RoomId::parse(&**allowed) else { continue };
-            admitted |= self.find(&allowed).await?.is_some_and(|allowed| joined.contains(&allowed.nr));
-        }
-        if !admitted {
-            return Err(WriteError::NotAdmitted);
-        }
-        self.inviter(room, head).await?.map_or(Err(WriteError::NotAdmitted), |user| Ok(Some(user)))
-    }
-
-    async fn inviter(&self, room: &Room, head: &Head) -> Result<Option<String>, WriteError> {
-        let view = self.power_view(room, head).await?;
-        let power = Power::of(room.rules, &view)?;
-        let needs = power.needed(Action::Invite)?;
-        let may = |user: &str| {
-            ident::server_name(user) == Some(self.0.server_name.as_str())
-                && power.of_user(user).is_ok_and(|has| has >= PowerLevel::Finite(needs))
-        };
-        let joined = self.joined_members(room.nr).await?;
-        for chunk in joined.chunks(CHUNK) {
-            let names = self.0.interner.texts(chunk).await?;
-            if let Some(user) = chunk.iter().filter_map(|nr| names.get(nr)).find(|user| may(user)) {
-                return Ok(Some((**user).to_owned()));
-            }
-        }
-        Ok(None)
-    }
 }
 
 /// A membership and nothing else but a reason.
@@ -372,13 +297,4 @@ fn bare(membership: Membership, reason: Option<&str>) -> Object {
         content.insert("reason", reason);
     }
     content
-}
-
-/// A few state events as a view.
-pub(super) struct OfRoom(pub Vec<Pdu>);
-
-impl roost_spec::auth::StateView for OfRoom {
-    fn event(&self, kind: &str, state_key: &str) -> Option<&Pdu> {
-        self.0.iter().find(|event| event.is_state(kind, state_key))
-    }
 }

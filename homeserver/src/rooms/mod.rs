@@ -10,7 +10,7 @@
 //! - `card`: rooms from outside; `directory`, `summary` and `hierarchy` show them
 //! - `search`: events by their words; `timestamp`: by their time; `report`: what users complain of
 //! - `invite_permission`: whom users let invite them
-//! - `append`: the one operation that writes events, on `draft`s; `send`, `membership`, `create`, `upgrade`, `aliases` use it
+//! - `append`: the one operation that writes events, on `draft`s that came through the `door`; `send`, `membership`, `create`, `upgrade`, `aliases` use it
 //! - `pdus`: parsed state events; `once`: a transaction ID is good for one event
 //! - `followed`: the cache of what the log changes
 //!
@@ -22,6 +22,7 @@ mod append;
 pub mod card;
 mod create;
 pub mod directory;
+mod door;
 mod draft;
 mod erased;
 mod events;
@@ -62,7 +63,7 @@ mod write_error;
 use std::sync::Arc;
 
 pub use aliases::AliasError;
-pub use create::{CreateError, InitialState, NewRoom};
+pub use create::{CreateError, InitialState, NewRoom, is_invitation};
 pub use draft::{Author, Draft};
 pub use find::Room;
 pub use heads::{Extremity, Head};

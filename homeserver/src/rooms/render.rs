@@ -157,6 +157,9 @@ fn write_whole(
         push_string(out, &previous.id);
     }
     if let Some(redaction) = event.redacted_by.and_then(|nr| beside.referred.get(&nr)) {
+        // The reference server's word, by which alone some clients know a redacted event.
+        out.push_str(",\"redacted_by\":");
+        push_string(out, &redaction.id);
         out.push_str(",\"redacted_because\":");
         write_event(out, redaction, true);
         out.push_str(",\"unsigned\":{\"age\":");
@@ -392,6 +395,7 @@ mod tests {
         assert_eq!(shown["unsigned"]["prev_content"], json!({"name": "old"}));
         assert_eq!(shown["unsigned"]["prev_sender"], "@o:s");
         assert_eq!(shown["unsigned"]["replaces_state"], "$e1");
+        assert_eq!(shown["unsigned"]["redacted_by"], "$e3");
         assert_eq!(shown["unsigned"]["redacted_because"]["event_id"], "$e3");
         assert_eq!(shown["unsigned"]["redacted_because"]["redacts"], "$e2");
     }

@@ -6,7 +6,7 @@ use roost_spec::{
     canonical_json::{Object, Value, parse_object},
     event::Pdu,
 };
-use ruma::{EventId, RoomAliasId, RoomId, UserId};
+use ruma::{EventId, RoomId};
 
 use super::{
     Author, Draft, Room, Rooms, StateKey, WriteError,
@@ -91,17 +91,6 @@ impl Rooms {
         if let Some(known) = self.unchanged(&room, &author, &draft).await? {
             return Ok(known);
         }
-        if kind == "m.room.member"
-            && draft.content.get_str("membership") == Some("invite")
-            && let Ok(user) = UserId::parse(state_key)
-        {
-            self.local_user(&user)?;
-            let target = self.0.interner.find(user.as_str()).await?;
-            self.check_invites(&author.id, target.as_slice()).await?;
-        }
-        if kind == "m.room.canonical_alias" && state_key.is_empty() {
-            self.check_canonical_alias(&room, &draft.content).await?;
-        }
         self.append_one(&room, &author, draft).await
     }
 
@@ -150,24 +139,6 @@ impl Rooms {
             }
         };
         Ok(Redaction { event_id: event_id.to_owned(), target })
-    }
-
-    /// Aliases that are new in a canonical alias event must lead to its room; what stood there before may stay.
-    async fn check_canonical_alias(&self, room: &Room, content: &Object) -> Result<(), WriteError> {
-        let before = self.current(room, "m.room.canonical_alias", "").await?;
-        let before = before.as_ref().map(|event| listed_aliases(event.content())).transpose().ok().flatten();
-        let before = before.unwrap_or_default();
-        for alias in listed_aliases(content)? {
-            if before.contains(&alias) {
-                continue;
-            }
-            let parsed = RoomAliasId::parse(alias).map_err(|_| WriteError::InvalidAlias(alias.into()))?;
-            let leads_to = self.resolve_alias(&parsed).await?;
-            if leads_to.as_deref() != Some(&*room.id) {
-                return Err(WriteError::BadAlias(alias.into()));
-            }
-        }
-        Ok(())
     }
 }
 

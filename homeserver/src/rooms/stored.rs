@@ -6,7 +6,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     log::LogEvent,
-    storage::{DeviceNr, Error, EventNr, FrameNr, Membership, Pos, Result, RoomNr, Sym, UserNr, event::Stored},
+    storage::{
+        DeviceNr, Error, EventNr, FrameNr, Membership, Pos, Result, RoomNr, Sym, UserNr,
+        event::{Stored, WITHHELD},
+    },
 };
 
 /// An event, parsed as far as clients' answers need.
@@ -33,6 +36,8 @@ pub struct StoredEvent {
     /// The sending device and the client's transaction ID.
     pub txn: Option<(DeviceNr, Arc<str>)>,
     pub redacted_by: Option<EventNr>,
+    /// A redaction that can't be judged yet: shown to nobody.
+    pub withheld: bool,
     /// As it goes over federation; redacted where it was redacted.
     pub json: Arc<str>,
     parts: Parts,
@@ -73,6 +78,7 @@ impl StoredEvent {
             membership: None,
             txn: row.device.zip(row.txn_id.map(Arc::from)),
             redacted_by: row.redacted_by,
+            withheld: row.flags & WITHHELD != 0,
             json: row.json.into(),
             parts,
         };
@@ -102,6 +108,7 @@ impl StoredEvent {
             membership: event.membership,
             txn: event.txn.clone(),
             redacted_by: None,
+            withheld: event.flags & WITHHELD != 0,
             json: Arc::clone(&event.json),
             parts: Parts::find(&event.json).ok_or_else(|| damaged(event.nr))?,
         })

@@ -126,7 +126,7 @@ impl Rooms {
 impl Sight {
     /// Whether the user may see `event`, which is not older than was asked for.
     pub fn sees(&self, event: &StoredEvent) -> bool {
-        let Some(ord) = event.ord else { return false };
+        let Some(ord) = event.ord.filter(|_| !event.withheld) else { return false };
         let joined_later = self.memberships.iter().any(|(at, m)| *at > ord && *m == Membership::Join);
         let allows = |visibility: HistoryVisibility, membership: Membership| match (visibility, membership) {
             (HistoryVisibility::WorldReadable, _) | (_, Membership::Join) => true,

@@ -28,6 +28,12 @@ pub enum WriteError {
         /// By a list, whose error has a name of its own.
         by_list: bool,
     },
+    /// The author's account is suspended.
+    #[error("your account is suspended: you can read, leave rooms and redact, and not do this")]
+    Suspended,
+    /// More at once than one request may ask for.
+    #[error("that is too much at once: at most {most} {what}")]
+    TooMany { what: &'static str, most: usize },
     /// A restricted room of whose conditions the user fulfils none.
     #[error("this room is open to the members of certain other rooms, and you are in none of them")]
     NotAdmitted,

@@ -44,6 +44,12 @@ pub async fn of_room(pool: &PgPool, room: RoomNr) -> Result<Vec<String>> {
     Ok(sqlx::query_scalar("select alias from alias where room = $1 order by alias").bind(room).fetch_all(pool).await?)
 }
 
+/// Those of `aliases` that lead to `room`.
+pub async fn leading_to(pool: &PgPool, room: RoomNr, aliases: &[&str]) -> Result<Vec<String>> {
+    let sql = "select alias from alias where room = $1 and alias = any($2)";
+    Ok(sqlx::query_scalar(sql).bind(room).bind(aliases).fetch_all(pool).await?)
+}
+
 /// Makes all aliases of one room lead to another. Returns how many there were.
 pub async fn move_all(pool: &PgPool, from: RoomNr, to: RoomNr) -> Result<u64> {
     let sql = "update alias set room = $2 where room = $1";

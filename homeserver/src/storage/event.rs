@@ -32,6 +32,10 @@ pub struct Stored {
     pub redacted_by: Option<EventNr>,
 }
 
+/// In `flags`: a redaction of which it is not known yet whether it is right, because its target is not known. It is shown to
+/// nobody.
+pub const WITHHELD: i16 = 1;
+
 /// The events with these numbers, in no order.
 pub async fn by_nrs(pool: &PgPool, numbers: &[EventNr]) -> Result<Vec<Stored>> {
     let sql = "select e.nr, e.room, e.id, e.pos, e.ord, e.type as kind, e.sender, e.state_key, e.ts, e.depth, e.frame,

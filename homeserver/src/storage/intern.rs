@@ -1,4 +1,7 @@
 //! Strings as numbers, with a bounded cache both ways.
+//!
+//! **Invariant:** a look-up gives no string a number. Numbers last for ever, so that only what was checked in form and length,
+//! and is about to be written by somebody who may, gets one.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,10 +19,21 @@ pub struct Interner {
     texts: Cache<Sym, Arc<str>>,
 }
 
+/// In bytes each. Users choose how long strings are.
+const CAPACITY: u64 = 24 << 20;
+/// What the cache itself needs for an entry, beside the string.
+const ENTRY: usize = 120;
+
+fn weight(text: &str) -> u32 {
+    u32::try_from(text.len() + ENTRY).unwrap_or(u32::MAX)
+}
+
 impl Interner {
-    /// An interner over `pool` that keeps up to 200,000 strings in memory.
+    /// An interner over `pool` that keeps about 200,000 strings of usual length in memory.
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, numbers: Cache::new(200_000), texts: Cache::new(200_000) }
+        let numbers = Cache::builder().max_capacity(CAPACITY).weigher(|text: &Arc<str>, _: &Sym| weight(text));
+        let texts = Cache::builder().max_capacity(CAPACITY).weigher(|_: &Sym, text: &Arc<str>| weight(text));
+        Self { pool, numbers: numbers.build(), texts: texts.build() }
     }
 
     fn remember(&self, nr: Sym, text: &Arc<str>) {
@@ -34,7 +48,7 @@ impl Interner {
         found
     }
 
-    /// The string's number; gives it one where it has none.
+    /// The string's number; gives it one where it has none. For what is about to be written.
     pub async fn number(&self, text: &str) -> Result<Sym> {
         match self.cached(text) {
             Some(nr) => Ok(nr),
@@ -42,53 +56,27 @@ impl Interner {
         }
     }
 
-    /// The strings' numbers, in their order; gives new strings new numbers.
+    /// The strings' numbers, in their order; gives new strings new numbers. For what is about to be written.
     pub async fn numbers(&self, texts: &[&str]) -> Result<Vec<Sym>> {
-        let mut missing: Vec<&str> = texts.iter().copied().filter(|t| !self.numbers.contains_key(*t)).collect();
-        missing.sort_unstable();
-        missing.dedup();
-        let mut found: HashMap<&str, Sym> = HashMap::new();
+        // Reads first: an insert that conflicts would burn a number of the sequence.
+        let mut found = self.find_many(texts.iter().copied()).await?;
+        let mut missing: Vec<&str> = texts.iter().copied().filter(|text| !found.contains_key(text)).collect();
         if !missing.is_empty() {
-            let bytes: Vec<&[u8]> = missing.iter().map(|t| t.as_bytes()).collect();
-            // Reads first: an insert that conflicts would burn a number of the sequence.
-            let sql = "select nr, value from intern where value = any($1)";
-            let mut rows: Vec<(Sym, Vec<u8>)> = sqlx::query_as(sql).bind(&bytes).fetch_all(&self.pool).await?;
-            if rows.len() < missing.len() {
-                let insert =
-                    "insert into intern (value) select x from unnest($1::bytea[]) x order by x on conflict do nothing";
-                sqlx::query(insert).bind(&bytes).execute(&self.pool).await?;
-                rows = sqlx::query_as(sql).bind(&bytes).fetch_all(&self.pool).await?;
-            }
-            for (nr, value) in rows {
-                if let Ok(at) = missing.binary_search_by(|t| t.as_bytes().cmp(&value)) {
-                    found.insert(missing[at], nr);
-                    self.remember(nr, &Arc::from(missing[at]));
-                }
-            }
+            missing.sort_unstable();
+            missing.dedup();
+            let bytes: Vec<&[u8]> = missing.iter().map(|text| text.as_bytes()).collect();
+            let insert =
+                "insert into intern (value) select x from unnest($1::bytea[]) x order by x on conflict do nothing";
+            sqlx::query(insert).bind(&bytes).execute(&self.pool).await?;
+            found.extend(self.read(&missing).await?);
         }
-        texts
-            .iter()
-            .map(|t| {
-                found.get(t).copied().or_else(|| self.numbers.get(*t)).ok_or_else(|| {
-                    super::Error::Inconsistent("an interned string was not found after its insert".to_owned())
-                })
-            })
-            .collect()
+        let lost = || super::Error::Inconsistent("an interned string was not found after its insert".to_owned());
+        texts.iter().map(|text| found.get(text).copied().ok_or_else(lost)).collect()
     }
 
     /// The string's number without giving it one.
     pub async fn find(&self, text: &str) -> Result<Option<Sym>> {
-        if let Some(nr) = self.cached(text) {
-            return Ok(Some(nr));
-        }
-        let row: Option<(Sym,)> = sqlx::query_as("select nr from intern where value = $1")
-            .bind(text.as_bytes())
-            .fetch_optional(&self.pool)
-            .await?;
-        if let Some((nr,)) = row {
-            self.remember(nr, &Arc::from(text));
-        }
-        Ok(row.map(|r| r.0))
+        Ok(self.find_many([text]).await?.remove(text))
     }
 
     /// The numbers of those strings that have one, in one query at most.
@@ -102,17 +90,23 @@ impl Interner {
         }
         if !missing.is_empty() {
             missing.sort_unstable();
-            let bytes: Vec<&[u8]> = missing.iter().map(|text| text.as_bytes()).collect();
-            let sql = "select nr, value from intern where value = any($1)";
-            let rows: Vec<(Sym, Vec<u8>)> = sqlx::query_as(sql).bind(&bytes).fetch_all(&self.pool).await?;
-            for (nr, value) in rows {
-                if let Ok(at) = missing.binary_search_by(|text| text.as_bytes().cmp(&value)) {
-                    found.insert(missing[at], nr);
-                    self.remember(nr, &Arc::from(missing[at]));
-                }
-            }
+            missing.dedup();
+            found.extend(self.read(&missing).await?);
         }
         Ok(found)
+    }
+
+    /// Asks the database. `texts` are sorted.
+    async fn read<'t>(&self, texts: &[&'t str]) -> Result<Vec<(&'t str, Sym)>> {
+        let bytes: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+        let sql = "select nr, value from intern where value = any($1)";
+        let rows: Vec<(Sym, Vec<u8>)> = sqlx::query_as(sql).bind(&bytes).fetch_all(&self.pool).await?;
+        let of_row = |(nr, value): (Sym, Vec<u8>)| {
+            let text = texts[texts.binary_search_by(|text| text.as_bytes().cmp(&value)).ok()?];
+            self.remember(nr, &Arc::from(text));
+            Some((text, nr))
+        };
+        Ok(rows.into_iter().filter_map(of_row).collect())
     }
 
     /// What a number stands for.

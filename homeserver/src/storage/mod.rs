@@ -40,6 +40,7 @@ pub mod token;
 pub mod txn;
 pub mod uia;
 pub mod unread;
+pub mod upgrade;
 pub mod user_change;
 pub mod user_directory;
 

@@ -19,6 +19,12 @@ pub async fn by_id(pool: &PgPool, id: &str) -> Result<Option<Row>> {
     Ok(sqlx::query_as(sql).bind(id).fetch_optional(pool).await?)
 }
 
+/// The rooms with these IDs.
+pub async fn by_ids(pool: &PgPool, ids: &[&str]) -> Result<Vec<Row>> {
+    let sql = "select nr, id, version, public from room where id = any($1)";
+    Ok(sqlx::query_as(sql).bind(ids).fetch_all(pool).await?)
+}
+
 /// The rooms with these numbers.
 pub async fn by_nr(pool: &PgPool, numbers: &[RoomNr]) -> Result<Vec<Row>> {
     let sql = "select nr, id, version, public from room where nr = any($1)";

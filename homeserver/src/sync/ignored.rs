@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use moka::sync::Cache;
@@ -22,11 +23,19 @@ pub(super) struct Ignored(Cache<UserNr, List>);
 struct List {
     /// All account data up to here was known when it was read.
     as_of: Pos,
+    /// It names users who were nobody then: when they are looked up again.
+    again: Option<Instant>,
     users: Arc<HashSet<UserNr>>,
     invites: Arc<InviteRules>,
 }
 
-const IGNORED_USERS: &str = "m.ignored_user_list";
+pub const IGNORED_USERS: &str = "m.ignored_user_list";
+/// A user ignores so many at most; of a longer list the first count.
+const MOST_IGNORED: usize = 5_000;
+/// For how long somebody who was nobody is taken for nobody still.
+const NOBODY_FOR: Duration = Duration::from_secs(30);
+/// In bytes.
+const CAPACITY: u64 = 16 << 20;
 
 /// The content of `m.ignored_user_list`.
 #[derive(Deserialize)]
@@ -37,8 +46,17 @@ struct Content {
 
 impl Ignored {
     pub fn new() -> Self {
-        Self(Cache::new(50_000))
+        let weigh = |_: &UserNr, list: &List| {
+            u32::try_from(256 + list.users.len() * 16 + list.invites.size()).unwrap_or(u32::MAX)
+        };
+        Self(Cache::builder().max_capacity(CAPACITY).weigher(weigh).build())
     }
+}
+
+/// Whether a content of `m.ignored_user_list` names no more users than one may ignore.
+pub fn is_short(content: &str) -> bool {
+    // What is no list at all names nobody.
+    serde_json::from_str(content).map_or(true, |content: Content| content.ignored_users.len() <= MOST_IGNORED)
 }
 
 impl Sync {
@@ -80,6 +98,7 @@ impl Sync {
         let as_of = inner.log.watermark();
         if let Some(list) = inner.ignored.0.get(&user)
             && !inner.caches.touched.account_data(user, list.as_of)
+            && list.again.is_none_or(|again| Instant::now() < again)
         {
             return Ok(list);
         }
@@ -89,8 +108,11 @@ impl Sync {
         let json = pieces.iter().find(|(_, kind, _)| kind == IGNORED_USERS).map(|(.., json)| json.as_str());
         let users = json.map(names).unwrap_or_default();
         let names: Vec<&str> = users.iter().map(|name| &**name).collect();
-        let users = Arc::new(inner.rooms.interner().numbers(&names).await?.into_iter().collect::<HashSet<_>>());
-        let list = List { as_of, users, invites: Arc::new(invites) };
+        // Whoever has no number has never been anywhere, and gets none by being ignored.
+        let found = inner.rooms.interner().find_many(names.iter().copied()).await?;
+        let again = (found.len() < names.len()).then(|| Instant::now() + NOBODY_FOR);
+        let users = Arc::new(found.into_values().collect::<HashSet<_>>());
+        let list = List { as_of, again, users, invites: Arc::new(invites) };
         inner.ignored.0.insert(user, list.clone());
         Ok(list)
     }
@@ -100,7 +122,7 @@ impl Sync {
 fn names(json: &str) -> Vec<String> {
     let content: Option<Content> = serde_json::from_str(json).ok();
     let names = content.into_iter().flat_map(|content| content.ignored_users.into_keys());
-    names.filter(|name| <&ruma::UserId>::try_from(name.as_str()).is_ok()).collect()
+    names.filter(|name| <&ruma::UserId>::try_from(name.as_str()).is_ok()).take(MOST_IGNORED).collect()
 }
 
 #[cfg(test)]

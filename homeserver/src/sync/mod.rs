@@ -46,6 +46,7 @@ use std::sync::Arc;
 
 pub use filter::Filter;
 pub use filters::FilterError;
+pub use ignored::{IGNORED_USERS, is_short};
 pub use poll::{Request, StateAfter, SyncError};
 use sqlx::PgPool;
 pub use token::Token;

@@ -101,6 +101,9 @@ fn how_many(filter: &Section, ignored: &HashSet<UserNr>, limit: usize) -> i64 {
 
 impl Sieve<'_> {
     fn takes(&self, event: &StoredEvent) -> bool {
+        if event.withheld {
+            return false;
+        }
         if event.state_key.is_none() && self.ignored.contains(&event.sender) {
             return false;
         }

@@ -124,8 +124,9 @@ mod tests {
             device: DeviceNr(1),
             device_id: "D".into(),
             admin: false,
+            suspended: false,
         };
-        Arc::new(Session::new(requester, false, false, None))
+        Arc::new(Session::new(requester, false, None))
     }
 
     #[test]

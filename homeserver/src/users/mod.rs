@@ -71,6 +71,8 @@ pub struct Requester {
     pub device: DeviceNr,
     pub device_id: OwnedDeviceId,
     pub admin: bool,
+    /// Reads, leaves rooms and redacts, and does little else.
+    pub suspended: bool,
 }
 
 /// What [`Users`] stands on.

@@ -34,8 +34,6 @@ pub struct Session {
     pub requester: Requester,
     /// Nothing but logging out is allowed.
     pub locked: bool,
-    /// Reading is allowed, and little else.
-    pub suspended: bool,
     expires_ts: Option<i64>,
     /// When the database said so.
     pub(super) read_at: Instant,
@@ -120,8 +118,8 @@ impl Drawn {
 }
 
 impl Session {
-    pub(super) fn new(requester: Requester, locked: bool, suspended: bool, expires_ts: Option<i64>) -> Self {
-        Self { requester, locked, suspended, expires_ts, read_at: Instant::now(), seen_ts: AtomicI64::new(0) }
+    pub(super) fn new(requester: Requester, locked: bool, expires_ts: Option<i64>) -> Self {
+        Self { requester, locked, expires_ts, read_at: Instant::now(), seen_ts: AtomicI64::new(0) }
     }
 
     /// Whether it is time to note the session as seen; says so once in `every` milliseconds.
@@ -170,8 +168,9 @@ impl Users {
             device: opened.device,
             device_id: opened.device_id.into(),
             admin: opened.admin,
+            suspended: opened.suspended,
         };
-        Ok(Session::new(requester, opened.locked, opened.suspended, opened.expires_ts))
+        Ok(Session::new(requester, opened.locked, opened.expires_ts))
     }
 
     pub(super) fn user_id(&self, localpart: &str) -> storage::Result<OwnedUserId> {

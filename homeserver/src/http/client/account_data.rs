@@ -8,6 +8,7 @@ use crate::{
     http::{ApiError, Json, Path, RawObject, Routes},
     rooms::{Rooms, receipts::FULLY_READ},
     storage::RoomNr,
+    sync::{IGNORED_USERS, is_short},
     users::{AccountData, AccountDataError, GLOBAL, PUSH_RULES, PushRules, Requester},
 };
 
@@ -50,6 +51,9 @@ async fn put(
     content: RawObject,
 ) -> Result<Json<Value>, ApiError> {
     own(&requester, &user_id)?;
+    if kind == IGNORED_USERS && !is_short(&content.0) {
+        return Err(ApiError::too_large("The list names more users than one may ignore."));
+    }
     write(&account_data, &requester, GLOBAL, &kind, content).await
 }
 

@@ -3,32 +3,16 @@
 use std::{collections::HashMap, sync::Arc};
 
 use roost_spec::{
-    auth::{Power, PowerLevel},
+    auth::{Power, PowerLevel, StateView},
     canonical_json::parse_object,
     event::Pdu,
     push::{Action, Actions, Context, FlatEvent, SenderPower},
 };
 
 use crate::{
-    rooms::{Room, Rooms, StateKey, StoredEvent, members::Memberships},
-    storage::{self, Error, Membership, Pos, Result, Sym, UserNr, unread::Asked},
+    rooms::{Room, Rooms, StoredEvent, members::Memberships},
+    storage::{self, Error, Membership, Pos, Result, UserNr, unread::Asked},
 };
-
-/// The state events that say what the sender may.
-struct Levels {
-    create: Option<Pdu>,
-    levels: Option<Pdu>,
-}
-
-impl roost_spec::auth::StateView for Levels {
-    fn event(&self, kind: &str, _: &str) -> Option<&Pdu> {
-        match kind {
-            "m.room.create" => self.create.as_ref(),
-            "m.room.power_levels" => self.levels.as_ref(),
-            _ => None,
-        }
-    }
-}
 
 /// An event of which a user was notified.
 #[derive(Debug, Clone)]
@@ -54,12 +38,10 @@ impl Rooms {
             .map_err(|error| Error::Inconsistent(format!("event {} can't be read: {error}", event.nr.0)))?;
         let (kind, sender, state_key) = (event.kind_text(), event.sender_text(), event.state_key_text());
         let state = self.state(event.frame).await?.state.clone();
-        let view = Levels {
-            create: self.state_pdu(room, &state, StateKey::of(Sym::CREATE)).await?,
-            levels: self.state_pdu(room, &state, StateKey::of(Sym::POWER_LEVELS)).await?,
-        };
+        let view = self.power_view(room, &state).await?;
         let level = Power::of(room.rules, &view).and_then(|power| power.of_user(&sender)).ok();
-        let notifications = view.levels.as_ref().and_then(Pdu::power_levels).and_then(|l| l.notifications.present());
+        let notifications =
+            view.event("m.room.power_levels", "").and_then(Pdu::power_levels).and_then(|l| l.notifications.present());
         let power = level.map(|level| SenderPower {
             level: match level {
                 PowerLevel::Finite(level) => level,

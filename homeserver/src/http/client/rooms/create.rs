@@ -7,7 +7,10 @@ use serde_json::value::RawValue;
 
 use crate::{
     account::Account,
-    http::{ApiError, Json, OptionalJson, Routes},
+    http::{
+        ApiError, Json, OptionalJson, Routes,
+        limits::{Limited, Limits},
+    },
     rooms::{InitialState, NewRoom, Preset, Rooms},
     users::Requester,
 };
@@ -69,6 +72,7 @@ struct Created {
 async fn create(
     State(rooms): State<Rooms>,
     State(account): State<Account>,
+    State(limits): State<Limits>,
     requester: Requester,
     OptionalJson(body): OptionalJson<Body>,
 ) -> Result<Json<Created>, ApiError> {
@@ -97,6 +101,7 @@ async fn create(
         power_levels: body.power_level_content_override,
         initial_state,
     };
+    limits.take_many(Limited::Invites, requester.user, wish.invitations())?;
     let room_id = rooms.create(&(&requester).into(), wish).await?;
     account.carry_over(&requester, &room_id).await;
     Ok(Json(Created { room_id }))

@@ -38,6 +38,8 @@ impl From<WriteError> for ApiError {
                 let code = if by_list { "ORG.MATRIX.MSC4155.M_INVITE_BLOCKED" } else { "M_INVITE_BLOCKED" };
                 Self::new(StatusCode::FORBIDDEN, code, sentence(&error))
             }
+            WriteError::Suspended => Self::new(StatusCode::FORBIDDEN, "M_USER_SUSPENDED", sentence(&error)),
+            WriteError::TooMany { .. } => Self::too_large(sentence(&error)),
             WriteError::UnreachableRoom | WriteError::UnknownEvent => Self::not_found(sentence(&error)),
             WriteError::RemoteUser(_) | WriteError::BadThread => bad_request("M_UNKNOWN", &error),
             WriteError::DuplicateAnnotation => bad_request("M_DUPLICATE_ANNOTATION", &error),

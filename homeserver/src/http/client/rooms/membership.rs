@@ -1,8 +1,10 @@
 //! Joining, knocking, leaving, inviting, kicking, banning, unbanning, forgetting.
 
+use std::collections::BTreeMap;
+
 use axum::{extract::State, http::StatusCode};
 use ruma::{OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomOrAliasId};
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -36,9 +38,23 @@ struct Why {
 struct Joining {
     reason: Option<String>,
     #[serde(rename = "third_party_signed")]
-    _third_party_signed: Option<IgnoredAny>,
+    _third_party_signed: Option<ThirdPartySigned>,
     #[serde(flatten)]
     said: Map<String, Value>,
+}
+
+/// An identity server's word for who accepts an invitation. Invitations by identity servers come from elsewhere, and name
+/// their user themselves; here counts its form alone.
+#[derive(Deserialize)]
+struct ThirdPartySigned {
+    #[serde(rename = "sender")]
+    _sender: OwnedUserId,
+    #[serde(rename = "mxid")]
+    _mxid: OwnedUserId,
+    #[serde(rename = "token")]
+    _token: String,
+    #[serde(rename = "signatures")]
+    _signatures: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Joining {

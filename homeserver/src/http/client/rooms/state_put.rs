@@ -5,8 +5,11 @@ use ruma::OwnedRoomId;
 
 use super::send::Sent;
 use crate::{
-    http::{ApiError, Json, Path, RawObject, Routes},
-    rooms::Rooms,
+    http::{
+        ApiError, Json, Path, RawObject, Routes,
+        limits::{Limited, Limits},
+    },
+    rooms::{Rooms, is_invitation},
     users::Requester,
 };
 
@@ -19,10 +22,14 @@ pub(super) fn routes() -> Routes {
 
 async fn put(
     State(rooms): State<Rooms>,
+    State(limits): State<Limits>,
     requester: Requester,
     Path((room, kind, state_key)): Path<(OwnedRoomId, String, String)>,
     RawObject(content): RawObject,
 ) -> Result<Json<Sent>, ApiError> {
+    if is_invitation(&kind, &content) {
+        limits.take(Limited::Invites, requester.user)?;
+    }
     let event_id = rooms.set_state(&requester, &room, &kind, &state_key, &content).await?;
     Ok(Json(Sent { event_id }))
 }
