@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ruma::RoomId;
 
 use super::{Room, Rooms, StateKey, StateMap, visibility::HistoryVisibility};
-use crate::storage::{self, Membership, Sym, UserNr, event::Chain};
+use crate::storage::{self, Membership, Sym, UserNr};
 
 /// Why a user is not shown something.
 #[derive(Debug, thiserror::Error)]
@@ -52,12 +52,11 @@ impl Rooms {
         if membership == Some(Membership::Join) {
             return Ok(reading);
         }
-        if let Some(member) = member.filter(|m| matches!(m.membership, Membership::Leave | Membership::Ban)) {
-            let chain = Chain { newest: member.nr, down_to: i64::MIN };
-            let history = self.histories(&[chain]).await?.pop().unwrap_or_default();
-            // What came right after the last time they were in the room. Who never was has nothing to look back on.
-            let joined = history.iter().position(|event| event.membership == Some(Membership::Join));
-            if let Some(left) = joined.and_then(|at| at.checked_sub(1)).and_then(|at| history.get(at)) {
+        if let Some(member) = member {
+            // Whatever became of them since, also a ban or another invitation. Who never was inside has nothing to look
+            // back on.
+            let trail = self.trails(&[member.nr]).await?.pop().unwrap_or_default();
+            if let Some(left) = trail.leaving() {
                 reading.state = self.state(left.frame).await?.state.clone();
                 reading.left_at = left.ord;
                 return Ok(reading);

@@ -10,7 +10,7 @@ use super::{
     visibility::{Ask, Sight},
 };
 use crate::storage::{
-    self, EventNr, Pos, Result, RoomNr,
+    self, EventNr, Pos, Result, RoomNr, Sym,
     event::{Place, Sieve},
 };
 
@@ -136,14 +136,15 @@ impl Rooms {
             end = walk.edge();
         }
         let all: Vec<Shown> = before.iter().chain([&event]).chain(&after).cloned().collect();
-        let state = if filter.lazy_members {
-            self.senders(&all).await?
-        } else {
-            let last = after.last().unwrap_or(&event);
-            let frame = self.state(last.event.frame).await?;
-            let events = self.events(&frame.state.values().copied().collect::<Vec<_>>()).await?;
-            events.into_iter().filter(|event| filter.matches(event)).collect()
-        };
+        let last = after.last().unwrap_or(&event);
+        let frame = self.state(last.event.frame).await?;
+        let lazy = filter.lazy_members;
+        let wanted = frame.state.iter().filter(|(key, _)| !lazy || key.kind != Sym::MEMBER).map(|(_, nr)| *nr);
+        let mut state = self.events(&wanted.collect::<Vec<_>>()).await?;
+        state.retain(|event| filter.matches(event));
+        if lazy {
+            state.extend(self.senders(&all).await?);
+        }
         let (start, end) = (PageToken::Before(start), PageToken::Before(end));
         Ok(Context { event, before, after, start, end, state })
     }
@@ -248,12 +249,13 @@ impl Rooms {
         })
     }
 
-    /// The room's state at a point of its history. A room begins with its creator in it: before that there is no state to
-    /// tell, and a token from there names the beginning.
+    /// The room's state at a point of its history; where the reader may not look at that moment, at the next one at which
+    /// they may, or else at the last one. A room begins with its creator in it: before that there is no state to tell, and
+    /// a token from there names the beginning.
     ///
     /// # Errors
-    /// The database's own.
-    pub async fn state_at(&self, reading: &Reading, at: PageToken) -> Result<StateMap> {
+    /// [`ReadError::Forbidden`] where there is no such moment.
+    pub async fn state_at(&self, reading: &Reading, at: PageToken) -> Result<StateMap, ReadError> {
         let before = self.boundary(reading.room.nr, at).await?;
         if reading.left_at.is_some_and(|left| left < before) {
             return Ok(reading.state.clone());
@@ -265,10 +267,17 @@ impl Rooms {
         if last.is_empty() {
             last = storage::event::forwards(pool, room, (i64::MIN, i64::MAX), until, &all, 2).await?;
         }
-        match last.last() {
-            Some(place) => Ok(self.state(place.frame).await?.state.clone()),
-            None => Ok(StateMap::new()),
+        if let Some(place) = last.last()
+            && self.sight(reading, place.ord).await?.sees(&*self.event(place.nr).await?)
+        {
+            return Ok(self.state(place.frame).await?.state.clone());
         }
+        for direction in [Direction::Forwards, Direction::Backwards] {
+            if let Some(shown) = self.neighbours(reading, direction, before, 1).await?.0.pop() {
+                return Ok(self.state(shown.event.frame).await?.state.clone());
+            }
+        }
+        Err(ReadError::Forbidden)
     }
 
     /// The memberships of the senders, as of the newest of the events.

@@ -4,7 +4,8 @@
 //! - `heads`: where each room's history ends, committed and in flight
 //! - `find`, `members`: rooms by ID, and who is in which
 //! - `events`, `recent`, `timeline`: events in memory, and each room's newest; `render` writes them for clients
-//! - `visibility`: who may see which of them; `access`: who may look into a room at all; `messages`: pages of history
+//! - `visibility`: who may see which of them; `access`: who may look into a room at all; `trail`: when they were inside;
+//!   `messages`: pages of history
 //! - `receipts`: how far users have read; [`unread`]: whom events notify, and how much is unread
 //! - `relations`: edits, threads and other children of events
 //! - `card`: rooms from outside; `directory`, `summary` and `hierarchy` show them
@@ -54,6 +55,7 @@ mod stored;
 mod summary;
 mod timeline;
 mod timestamp;
+pub mod trail;
 pub mod unread;
 mod upgrade;
 pub mod visibility;

@@ -4,6 +4,7 @@ use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use serde::{Deserialize, de::DeserializeOwned};
 
+use super::StateKey;
 use crate::{
     log::LogEvent,
     storage::{
@@ -122,6 +123,11 @@ impl StoredEvent {
         let parts = Parts::find(&json)?;
         let (id, txn) = (Arc::clone(&self.id), self.txn.clone());
         Some(Self { id, txn, json: json.into(), parts, ..*self })
+    }
+
+    /// What it is state of, if it is a state event.
+    pub fn state(&self) -> Option<StateKey> {
+        self.state_key.map(|key| StateKey::new(self.kind, key))
     }
 
     /// The content, a JSON object.

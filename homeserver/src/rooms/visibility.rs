@@ -125,6 +125,9 @@ impl Rooms {
 
 impl Sight {
     /// Whether the user may see `event`, which is not older than was asked for.
+    ///
+    /// Who sees an event may know the room's state after it: they may look at that moment, or at the one before, from which
+    /// it differs by nothing but what they see.
     pub fn sees(&self, event: &StoredEvent) -> bool {
         let Some(ord) = event.ord.filter(|_| !event.withheld) else { return false };
         let joined_later = self.memberships.iter().any(|(at, m)| *at > ord && *m == Membership::Join);
@@ -141,8 +144,7 @@ impl Sight {
         let membership = |at| since(&self.memberships, at).unwrap_or(Membership::Leave);
         let visibilities = [visibility(ord), if changes_visibility { visibility(ord - 1) } else { visibility(ord) }];
         let memberships = [membership(ord), if changes_membership { membership(ord - 1) } else { membership(ord) }];
-        // An invitation, a kick or a ban is its target's to see, whatever the room's history is.
-        changes_membership || visibilities.iter().any(|v| memberships.iter().any(|m| allows(*v, *m)))
+        visibilities.iter().any(|v| memberships.iter().any(|m| allows(*v, *m)))
     }
 
     /// The user's membership at `event`, changes by it included.
@@ -222,11 +224,19 @@ mod tests {
     }
 
     #[test]
-    fn everybody_sees_what_was_done_to_them() {
+    fn what_was_done_to_somebody_is_theirs_to_see_if_they_might_look_before_or_after() {
+        use HistoryVisibility::{Invited, Joined, Shared};
+        use Membership::{Ban, Invite, Join, Leave};
         let json = r#"{"content":{"membership":"ban"},"sender":"@u:s","state_key":"@a:s","type":"m.room.member"}"#;
-        let sight = sight(&[(1, HistoryVisibility::Joined)], &[(3000, Membership::Ban)]);
-        assert!(sight.sees(&stored(3, Sym::MEMBER, Some(ALICE), json)));
-        assert!(!sight.sees(&stored(3, Sym::MEMBER, Some(Sym(1001)), json)));
-        assert_eq!(sight.membership_at(&stored(3, Sym::MEMBER, Some(ALICE), json)), Membership::Ban);
+        let own = stored(3, Sym::MEMBER, Some(ALICE), json);
+        let sees =
+            |visibility, before, after, event| sight(&[(1, visibility)], &[(2000, before), (3000, after)]).sees(event);
+        assert!(sees(Joined, Join, Ban, &own) && sees(Joined, Leave, Join, &own) && sees(Invited, Leave, Invite, &own));
+        assert!(
+            !sees(Joined, Leave, Ban, &own) && !sees(Shared, Leave, Invite, &own) && !sees(Shared, Invite, Leave, &own)
+        );
+        let other = stored(3, Sym::MEMBER, Some(Sym(1001)), json);
+        assert!(!sees(Joined, Join, Ban, &other));
+        assert_eq!(sight(&[], &[(3000, Ban)]).membership_at(&own), Ban);
     }
 }
