@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Sync, filter::Section, poll::Reader};
+use super::{Sync, filter::Section, reader::Reader};
 use crate::{
     storage::{self, Pos, Result, RoomNr, UserNr, sync::AccountData},
     users::PUSH_RULES,
@@ -33,6 +33,15 @@ impl Sync {
             }
         }
         Ok(notes)
+    }
+
+    /// All that `user` wrote about one room: type and content.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub async fn room_account_data(&self, user: UserNr, room: RoomNr) -> Result<Vec<(String, String)>> {
+        let notes = storage::sync::account_data_of_rooms(&self.0.pool, user, &[room], self.0.log.watermark()).await?;
+        Ok(notes.into_iter().map(|note| (note.kind, note.json)).collect())
     }
 
     /// All that `user` wrote about `rooms`, for rooms that are new to the device.

@@ -9,17 +9,16 @@ use super::{
     Sync, Token, account_data,
     device_lists::DeviceLists,
     ephemeral,
-    poll::{Reader, StateAfter},
+    reader::{Reader, StateAfter},
     stripped::Outside,
     timeline::Shape,
 };
-pub(super) use crate::rooms::render::push_string;
 use crate::{
     clock::now_ms,
     keys::KeyCounts,
     rooms::{
         Room, StoredEvent,
-        render::{Beside, Shown, View, write_client_event, write_stripped},
+        render::{Beside, Shown, View, push_string, write_client_event, write_stripped},
         unread::{Count, Unread},
     },
     storage::{

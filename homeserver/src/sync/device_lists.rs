@@ -94,8 +94,8 @@ impl Sync {
         for change in moved {
             let room = change.current.room;
             match change.change {
-                Change::Joined => causes.in_joined.extend(self.0.rooms.joined_members(room).await?.iter()),
-                Change::Left { saw: true, .. } => {
+                Change::Joined { .. } => causes.in_joined.extend(self.0.rooms.joined_members(room).await?.iter()),
+                Change::Left { leaving: Some(_), .. } => {
                     causes.in_left.extend(self.0.rooms.joined_members(room).await?.iter())
                 }
                 _ => {}

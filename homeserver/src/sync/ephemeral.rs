@@ -5,9 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{Sync, answer::push_string};
+use super::Sync;
 use crate::{
     log::LogReceipt,
+    rooms::render::push_string,
     storage::{self, Pos, Result, RoomNr, Sym, UserNr, sync::Receipt},
 };
 

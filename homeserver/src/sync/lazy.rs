@@ -20,14 +20,14 @@ const MEMBERS: usize = 4_000;
 
 /// The memory of all devices.
 #[derive(Clone)]
-pub(super) struct Told(Cache<Key, Arc<Device>>);
+pub(super) struct MembersTold(Cache<Key, Arc<DeviceTold>>);
 
 /// A device, and which of its connections: 0 is `/sync`.
 type Key = (DeviceNr, u64);
 
 /// The memory of one device.
 #[derive(Default)]
-pub(super) struct Device(Mutex<HashMap<(RoomNr, UserNr), Entry>>);
+pub(super) struct DeviceTold(Mutex<HashMap<(RoomNr, UserNr), Entry>>);
 
 #[derive(Clone, Copy)]
 struct Entry {
@@ -36,13 +36,13 @@ struct Entry {
     at: Pos,
 }
 
-impl Told {
+impl MembersTold {
     pub fn new() -> Self {
         let idle = Duration::from_secs(2 * 3600);
         Self(Cache::builder().max_capacity(DEVICES).time_to_idle(idle).build())
     }
 
-    pub fn of(&self, device: DeviceNr, connection: u64) -> Arc<Device> {
+    pub fn of(&self, device: DeviceNr, connection: u64) -> Arc<DeviceTold> {
         self.0.get_with((device, connection), Arc::default)
     }
 
@@ -52,7 +52,7 @@ impl Told {
     }
 }
 
-impl Device {
+impl DeviceTold {
     /// Whether the device, having read up to `since`, knows `event` as the membership of `user`.
     pub fn knows(&self, room: RoomNr, user: UserNr, event: EventNr, since: Pos) -> bool {
         self.lock().get(&(room, user)).is_some_and(|entry| entry.event == event && entry.at <= since)
@@ -63,7 +63,7 @@ impl Device {
         let mut told = self.lock();
         for (user, event) in members {
             match told.get_mut(&(room, user)) {
-                // Told again because the first answer may be lost: it counts from the earlier one that arrives.
+                // MembersTold again because the first answer may be lost: it counts from the earlier one that arrives.
                 Some(entry) if entry.event == event => entry.at = entry.at.min(at),
                 _ => drop(told.insert((room, user), Entry { event, at })),
             }
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_member_is_known_once_the_answer_was_received() {
-        let (told, room, user) = (Told::new(), RoomNr(1), UserNr::default());
+        let (told, room, user) = (MembersTold::new(), RoomNr(1), UserNr::default());
         let device = told.of(DeviceNr(1), 0);
         device.tell(room, [(user, EventNr(5))], Pos(10));
         assert!(!device.knows(room, user, EventNr(5), Pos(9)));

@@ -1,9 +1,10 @@
 //! Sync: what is new for a device since it last asked.
 //!
-//! `poll` waits until there is something; `read` gathers it, a handful of queries whatever the number of rooms; each
-//! section of the answer has a file:
+//! `poll` waits until there is something for a `reader`; `read` gathers it, a handful of queries whatever the number of rooms;
+//! each section of the answer has a file:
 //!
 //! - `scope`, `plan`: which rooms it is about, and how the reader came to be in them
+//! - `look`, `parts`: their newest events with the states around them, and what is told of those
 //! - `timeline`, `state`, `summary`, `ephemeral`, `typing`, `stripped`: the parts of a room
 //! - `presence`: who is online of those that the reader meets
 //! - `account_data`, `to_device`, `device_lists`, `key_counts`: what belongs to the user or the device
@@ -26,10 +27,12 @@ mod ignored;
 mod key_counts;
 mod lazy;
 mod look;
+mod parts;
 mod plan;
 mod poll;
 mod presence;
 mod read;
+mod reader;
 mod recency;
 mod scope;
 pub mod sliding;
@@ -47,7 +50,8 @@ use std::sync::Arc;
 pub use filter::Filter;
 pub use filters::FilterError;
 pub use ignored::{IGNORED_USERS, is_short};
-pub use poll::{Request, StateAfter, SyncError};
+pub use poll::{Request, SyncError};
+pub use reader::StateAfter;
 use sqlx::PgPool;
 pub use token::Token;
 use tokio_util::sync::CancellationToken;
@@ -125,7 +129,7 @@ struct Inner {
     ignored: ignored::Ignored,
     carried: presence::Carried,
     summaries: summary::Summaries,
-    told: lazy::Told,
+    told: lazy::MembersTold,
     delivered: to_device::Delivered,
     connections: sliding::Connections,
     noted: sliding::Noted,
@@ -150,7 +154,7 @@ impl Sync {
             ignored: ignored::Ignored::new(),
             carried: presence::Carried::default(),
             summaries: summary::Summaries::new(),
-            told: lazy::Told::new(),
+            told: lazy::MembersTold::new(),
             delivered: to_device::Delivered::new(),
             connections: sliding::Connections::new(),
             noted: sliding::Noted::new(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    poll::Reader,
+    reader::Reader,
     scope::{Change, Moved, Standing},
     timeline::Span,
 };
@@ -12,6 +12,7 @@ use crate::storage::{Membership, Pos, RoomNr, member::OfUser};
 /// A room that may get a part in the answer.
 pub(super) struct Job {
     pub own: OfUser,
+    /// The reader is outside. The span ends with their last stay.
     pub left: bool,
     /// The reader came (back) after the last sync: the client begins the room anew.
     pub newly: bool,
@@ -21,6 +22,19 @@ pub(super) struct Job {
     pub sure: bool,
 }
 
+impl Job {
+    /// Whether the reader was inside where the client left off.
+    pub fn is_inside_since(&self) -> bool {
+        self.state == Wanted::Changes || !self.newly && !self.left
+    }
+
+    /// Whether the reader's own membership changed after the end of the span: banned later, or never inside. That they must
+    /// be told, and nothing else of that moment.
+    pub fn is_told_more(&self) -> bool {
+        self.left && (self.state == Wanted::Nothing || self.own.pos > self.span.until)
+    }
+}
+
 /// Which state a job wants.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
@@ -28,25 +42,8 @@ pub(super) enum Wanted {
     Whole,
     /// What changed since the last sync.
     Changes,
-    /// None: the reader never was in the room in the time in question.
+    /// None but the reader's own membership: they never were in the room in the time in question.
     Nothing,
-}
-
-/// What a first sync tells of: everything.
-pub(super) fn from_the_beginning(standing: &Standing, reader: &Reader) -> Vec<Moved> {
-    let moved = |own: &OfUser| {
-        let change = match own.membership {
-            Membership::Join => Change::Joined,
-            Membership::Invite => Change::Invited,
-            Membership::Knock => Change::Knocked,
-            Membership::Leave | Membership::Ban if reader.filter.include_leave => {
-                Change::Left { from_within: false, saw: true }
-            }
-            Membership::Leave | Membership::Ban => return None,
-        };
-        Some(Moved { current: *own, change })
-    };
-    standing.memberships.all.iter().filter(|own| !own.forgotten).filter_map(moved).collect()
 }
 
 /// The rooms to look at: those in which the reader moved, and the joined ones of `touched`.
@@ -64,16 +61,21 @@ pub(super) fn jobs(
     for Moved { current: own, change } in moved {
         let span = Span { room: own.room, since, until, known: since, limit };
         match change {
-            Change::Joined => {
+            Change::Joined { held } => {
                 touched.remove(&own.room);
-                let span = Span { since: Pos(0), ..span };
+                let span = Span { since: Pos(0), known: held.unwrap_or_default(), ..span };
                 jobs.push(Job { own: *own, left: false, newly: !initial, state: Wanted::Whole, span, sure: false });
             }
             Change::Stayed => drop(touched.insert(own.room)),
             // Also where it is forgotten by now: the user's other devices must learn that they are out.
-            Change::Left { from_within, saw } => {
-                let span = Span { until: own.pos, ..span };
-                let state = if *saw { whole_if(!from_within || reader.full_state) } else { Wanted::Nothing };
+            Change::Left { from_within, held, leaving } => {
+                let (state, span) = match leaving {
+                    Some(leaving) => {
+                        let span = Span { until: *leaving, known: held.unwrap_or_default(), ..span };
+                        (whole_if(!from_within || reader.full_state), span)
+                    }
+                    None => (Wanted::Nothing, span.nothing_of(own)),
+                };
                 jobs.push(Job { own: *own, left: true, newly: false, state, span, sure: false });
             }
             Change::Invited | Change::Knocked => {}

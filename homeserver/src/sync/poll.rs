@@ -2,14 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ruma::OwnedUserId;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Filter, FilterError, Sync, Token, token::Malformed};
+use super::{
+    FilterError, Sync, Token,
+    reader::{Reader, StateAfter},
+    token::Malformed,
+};
 use crate::{
     log::{Changes, Watch},
     presence::State,
-    storage::{self, DeviceNr, Pos, RoomNr, UserNr},
+    storage::{self, Pos, RoomNr, UserNr},
     users::Requester,
 };
 
@@ -26,16 +29,6 @@ pub struct Request {
     pub state_after: StateAfter,
 }
 
-/// Whether the client wants the state at the end of the timeline instead of the one at its beginning, and by which name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum StateAfter {
-    #[default]
-    No,
-    Stable,
-    /// `org.matrix.msc4222.state_after`
-    Unstable,
-}
-
 /// Why a sync is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
@@ -45,16 +38,6 @@ pub enum SyncError {
     Filter(#[from] FilterError),
     #[error(transparent)]
     Storage(#[from] storage::Error),
-}
-
-/// Who reads, and what they want to see.
-pub(super) struct Reader {
-    pub user: UserNr,
-    pub user_id: OwnedUserId,
-    pub device: DeviceNr,
-    pub filter: Arc<Filter>,
-    pub full_state: bool,
-    pub state_after: StateAfter,
 }
 
 /// What a look at the log brought.

@@ -10,10 +10,11 @@ use std::{
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Sync, Token, answer::push_string, poll::Reader};
+use super::{Sync, Token, reader::Reader};
 use crate::{
     clock::now_ms,
     presence::{State, Status},
+    rooms::render::push_string,
     storage::{Result, RoomNr, UserNr},
 };
 

@@ -41,20 +41,32 @@ pub(super) fn changes(old: &StateMap, new: &StateMap) -> Vec<(StateKey, Option<E
 
 /// What a client that knows `known` needs so that, with the timeline, it knows the state at the timeline's end.
 ///
-/// What changed and does not stand in the timeline, because that is limited, filtered, or because the state was resolved.
-pub(super) fn gap(
+/// Of what the timeline tells, it is the state before it. Of everything else it is the state at the end: what changed is not
+/// in the timeline, because that is limited or filtered, because the reader may not see the event (its place in the state
+/// they may know nevertheless), or because the state was resolved.
+pub(super) fn beside(
     known: &StateMap,
     start: &StateMap,
     end: &StateMap,
-    in_timeline: &HashSet<EventNr>,
+    in_timeline: &HashSet<StateKey>,
 ) -> BTreeMap<StateKey, EventNr> {
-    let mut gap: BTreeMap<StateKey, EventNr> = BTreeMap::new();
-    gap.extend(changes(known, start).into_iter().map(|(key, _, nr)| (key, nr)));
-    gap.extend(
-        changes(known, end).into_iter().map(|(key, _, nr)| (key, nr)).filter(|(_, nr)| !in_timeline.contains(nr)),
-    );
-    gap.retain(|_, nr| !in_timeline.contains(nr));
-    gap
+    let mut beside: BTreeMap<StateKey, EventNr> =
+        changes(known, end).into_iter().map(|(key, _, nr)| (key, nr)).collect();
+    put_back(&mut beside, start, in_timeline);
+    beside.retain(|key, nr| known.get(key) != Some(nr));
+    beside
+}
+
+/// Puts in the place of what the timeline tells what was there before it.
+pub(super) fn put_back(chosen: &mut BTreeMap<StateKey, EventNr>, start: &StateMap, in_timeline: &HashSet<StateKey>) {
+    for key in in_timeline {
+        if let Some(at_end) = chosen.get_mut(key) {
+            match start.get(key) {
+                Some(nr) => *at_end = *nr,
+                None => drop(chosen.remove(key)),
+            }
+        }
+    }
 }
 
 /// Of a whole state what lazy loading leaves: everything but members, and of them those in `wanted`.
@@ -80,9 +92,9 @@ mod tests {
         entries.iter().map(|(kind, nr)| (StateKey::of(*kind), EventNr(*nr))).collect()
     }
 
-    fn gap_of(known: &[(Sym, i64)], start: &[(Sym, i64)], end: &[(Sym, i64)], timeline: &[i64]) -> Vec<i64> {
-        let timeline = timeline.iter().map(|nr| EventNr(*nr)).collect();
-        gap(&map(known), &map(start), &map(end), &timeline).into_values().map(|nr| nr.0).collect()
+    fn told(known: &[(Sym, i64)], start: &[(Sym, i64)], end: &[(Sym, i64)], timeline: &[Sym]) -> Vec<i64> {
+        let timeline = timeline.iter().map(|kind| StateKey::of(*kind)).collect();
+        beside(&map(known), &map(start), &map(end), &timeline).into_values().map(|nr| nr.0).collect()
     }
 
     const NAME: Sym = Sym::NAME;
@@ -90,18 +102,20 @@ mod tests {
 
     #[test]
     fn what_the_timeline_tells_is_not_told_twice() {
-        assert_eq!(gap_of(&[(NAME, 1)], &[(NAME, 1)], &[(NAME, 2)], &[2]), [0; 0]);
+        assert_eq!(told(&[(NAME, 1)], &[(NAME, 1)], &[(NAME, 2)], &[NAME]), [0; 0]);
     }
 
     #[test]
     fn what_happened_before_a_limited_timeline_is_told() {
-        assert_eq!(gap_of(&[(NAME, 1)], &[(NAME, 2), (TOPIC, 3)], &[(NAME, 4), (TOPIC, 3)], &[4]), [2, 3]);
+        assert_eq!(told(&[(NAME, 1)], &[(NAME, 2), (TOPIC, 3)], &[(NAME, 4), (TOPIC, 3)], &[NAME]), [2, 3]);
     }
 
     #[test]
-    fn what_a_filter_hid_from_the_timeline_is_told_as_it_is_now() {
-        assert_eq!(gap_of(&[(NAME, 1)], &[(NAME, 1)], &[(NAME, 2)], &[]), [2]);
-        assert_eq!(gap_of(&[(NAME, 1)], &[(NAME, 2)], &[(NAME, 3)], &[]), [3]);
+    fn what_is_hidden_from_the_timeline_is_told_as_it_is_now() {
+        assert_eq!(told(&[(NAME, 1)], &[(NAME, 1)], &[(NAME, 2)], &[]), [2]);
+        assert_eq!(told(&[(NAME, 1)], &[(NAME, 2)], &[(NAME, 3)], &[]), [3]);
+        // A newcomer: the timeline begins with what they see of the room's beginning.
+        assert_eq!(told(&[], &[], &[(Sym::CREATE, 1), (NAME, 2), (TOPIC, 3)], &[Sym::CREATE]), [2, 3]);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{Sync, filter::Section};
 use crate::{
-    rooms::{PageToken, StoredEvent, Timeline, render::Shown, visibility::Sight},
-    storage::{self, Membership, Pos, Result, RoomNr, Sym, UserNr, event::Tail},
+    rooms::{PageToken, StateKey, StateMap, StoredEvent, Timeline, render::Shown, visibility::Sight},
+    storage::{self, Membership, Pos, Result, RoomNr, Sym, UserNr, event::Tail, member::OfUser},
 };
 
 /// Which part of a room's log is wanted.
@@ -20,6 +20,13 @@ pub(super) struct Span {
     pub limit: usize,
 }
 
+impl Span {
+    /// Nothing of the room but what `own` tells.
+    pub fn nothing_of(self, own: &OfUser) -> Self {
+        Self { since: own.pos, until: own.pos, known: own.pos, ..self }
+    }
+}
+
 /// The section, with what the state beside it is derived from.
 #[derive(Debug, Clone)]
 pub(super) struct Shape {
@@ -32,7 +39,7 @@ pub(super) struct Shape {
 }
 
 /// What sorts events out.
-pub(super) struct Sieve<'a> {
+pub(super) struct TimelineSieve<'a> {
     pub filter: &'a Section,
     pub ignored: &'a HashSet<UserNr>,
     /// The texts of the types and senders that occur; needed where the filter asks.
@@ -99,7 +106,7 @@ fn how_many(filter: &Section, ignored: &HashSet<UserNr>, limit: usize) -> i64 {
     }
 }
 
-impl Sieve<'_> {
+impl TimelineSieve<'_> {
     fn takes(&self, event: &StoredEvent) -> bool {
         if event.withheld {
             return false;
@@ -117,30 +124,59 @@ impl Sieve<'_> {
             && self.filter.url.is_none_or(|with| event.content_value("url").is_some() == with)
     }
 
-    /// Makes the section of `raw`. `sight` is absent where the reader was joined all the time: they see everything.
-    pub fn shape(&self, raw: &Timeline, sight: Option<&Sight>, span: Span) -> Shape {
+    /// Makes the section of `raw`. `sight` is absent where the reader was joined all the time: they see everything. `own`
+    /// is their membership event, where that came after the rest and must be told.
+    pub fn shape(&self, raw: &Timeline, sight: Option<&Sight>, own: Option<&Arc<StoredEvent>>, span: Span) -> Shape {
         let Span { until, limit, .. } = span;
         let mut limited = raw.limited;
         let mut shown: Vec<Shown> = Vec::with_capacity(raw.events.len().min(limit));
-        for event in raw.events.iter().rev() {
-            if !sight.is_none_or(|sight| sight.sees(event)) || !self.takes(event) {
+        let seen = raw.events.iter().filter(|event| sight.is_none_or(|sight| sight.sees(event)));
+        let seen = seen.map(|event| match sight {
+            Some(sight) => sight.shown(Arc::clone(event)),
+            None => Shown { event: Arc::clone(event), membership: Some(Membership::Join) },
+        });
+        let own = own.map(|event| Shown {
+            event: Arc::clone(event),
+            membership: Some(event.membership.unwrap_or(Membership::Leave)),
+        });
+        for entry in seen.chain(own).rev() {
+            if !self.takes(&entry.event) {
                 continue;
             }
             if shown.len() == limit {
                 limited = true;
                 break;
             }
-            let event = Arc::clone(event);
-            shown.push(match sight {
-                Some(sight) => sight.shown(event),
-                None => Shown { event, membership: Some(Membership::Join) },
-            });
+            shown.push(entry);
         }
         shown.reverse();
         let full = shown.len() == limit;
-        let first = if full { shown.first().map(|s| &s.event) } else { raw.events.first() };
+        let first = if full { None } else { raw.events.first() };
+        let first = first.or_else(|| shown.first().map(|shown| &shown.event));
         let prev_batch = first.and_then(|event| event.ord).map_or(PageToken::Synced(until), PageToken::Before);
         Shape { shown, limited, prev_batch }
+    }
+}
+
+impl Shape {
+    /// Lets the section begin behind the last state event whose place was taken by one that is not in it, hidden or filtered:
+    /// a client that goes through it would end with the old one. `end`: the state at its end.
+    pub fn begin_behind_what_is_overtaken(&mut self, end: &StateMap, until: Pos) {
+        let mut later: HashSet<StateKey> = HashSet::new();
+        let overtaken = |shown: &Shown| {
+            let key = shown.event.state();
+            key.is_some_and(|key| later.insert(key) && end.get(&key) != Some(&shown.event.nr))
+        };
+        let Some(last) = self.shown.iter().rposition(overtaken) else { return };
+        self.shown.drain(..=last);
+        self.limited = true;
+        let first = self.shown.first().and_then(|shown| shown.event.ord);
+        self.prev_batch = first.map_or(PageToken::Synced(until), PageToken::Before);
+    }
+
+    /// What the section tells the state of.
+    pub fn state_keys(&self) -> HashSet<StateKey> {
+        self.shown.iter().filter_map(|shown| shown.event.state()).collect()
     }
 }
 
@@ -155,7 +191,16 @@ mod tests {
     use crate::storage::{EventNr, FrameNr, event::Stored};
 
     fn message(nr: i64, sender: i32, kind: i32) -> Arc<StoredEvent> {
-        let stored = Stored {
+        Arc::new(StoredEvent::from_row(stored(nr, sender, kind)).unwrap())
+    }
+
+    fn state_event(nr: i64, kind: Sym) -> Arc<StoredEvent> {
+        let row = Stored { state_key: Some(Sym::EMPTY), ..stored(nr, 1, kind.0) };
+        Arc::new(StoredEvent::from_row(row).unwrap())
+    }
+
+    fn stored(nr: i64, sender: i32, kind: i32) -> Stored {
+        Stored {
             nr: EventNr(nr),
             room: RoomNr(1),
             id: format!("${nr}"),
@@ -173,8 +218,7 @@ mod tests {
             txn_id: None,
             json: r#"{"content":{},"sender":"@a:s","type":"m.x"}"#.to_owned(),
             redacted_by: None,
-        };
-        Arc::new(StoredEvent::from_row(stored).unwrap())
+        }
     }
 
     /// Shapes events of senders 1 and 2 by turns with types 17 and 18 by turns.
@@ -192,10 +236,10 @@ mod tests {
             events: (1..=count).map(|nr| message(nr, 1 + nr as i32 % 2, 17 + nr as i32 % 2)).collect(),
             limited,
         };
-        let sieve = Sieve { filter: &filter.timeline, ignored: &ignored, texts: &texts };
+        let sieve = TimelineSieve { filter: &filter.timeline, ignored: &ignored, texts: &texts };
         let limit = filter.timeline.timeline_limit();
         let span = Span { room: RoomNr(1), since: Pos(0), until: Pos(99), known: Pos(0), limit };
-        let shape = sieve.shape(&raw, None, span);
+        let shape = sieve.shape(&raw, None, None, span);
         (shape.shown.iter().map(|s| s.event.nr.0).collect(), shape.limited, shape.prev_batch)
     }
 
@@ -215,5 +259,25 @@ mod tests {
         assert_eq!(shape(json!({"not_senders": ["@b:s"]}), &[], 4, true), (vec![2, 4], true, PageToken::Before(10)));
         assert_eq!(shape(json!({}), &[2], 4, false).0, [2, 4]);
         assert_eq!(shape(json!({"contains_url": true}), &[], 4, false).0, [0; 0]);
+    }
+
+    #[test]
+    fn a_timeline_begins_behind_what_is_overtaken_unseen() {
+        let name = |nr: i64| Shown { event: state_event(nr, Sym::NAME), membership: None };
+        let topic = |nr: i64| Shown { event: state_event(nr, Sym::TOPIC), membership: None };
+        let said = |nr: i64| Shown { event: message(nr, 1, 17), membership: None };
+        let cut = |shown: Vec<Shown>, end: &[(Sym, i64)]| {
+            let end = end.iter().map(|(kind, nr)| (StateKey::of(*kind), EventNr(*nr))).collect();
+            let mut shape = Shape { shown, limited: false, prev_batch: PageToken::Before(0) };
+            shape.begin_behind_what_is_overtaken(&end, Pos(99));
+            (shape.shown.iter().map(|s| s.event.nr.0).collect::<Vec<_>>(), shape.limited, shape.prev_batch)
+        };
+        let whole = || vec![said(1), name(2), topic(3), said(4), name(5)];
+        assert_eq!(
+            cut(whole(), &[(Sym::NAME, 5), (Sym::TOPIC, 3)]),
+            (vec![1, 2, 3, 4, 5], false, PageToken::Before(0))
+        );
+        assert_eq!(cut(whole(), &[(Sym::NAME, 5), (Sym::TOPIC, 7)]), (vec![4, 5], true, PageToken::Before(40)));
+        assert_eq!(cut(whole(), &[(Sym::NAME, 7), (Sym::TOPIC, 3)]), (vec![], true, PageToken::Synced(Pos(99))));
     }
 }

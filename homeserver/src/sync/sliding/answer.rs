@@ -10,7 +10,7 @@ use super::{
         Sync,
         answer::{push_account_data, push_device_lists, push_key_counts, push_list},
         ephemeral,
-        poll::Reader,
+        reader::Reader,
     },
     Dialect, SlidingRequest,
     extensions::{Extra, users},

@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     super::{
         Sync, Token,
-        poll::{LONGEST, Reader, StateAfter},
+        poll::LONGEST,
+        reader::{Reader, StateAfter},
         scope::{Moved, Standing},
         token::Malformed,
     },
@@ -23,11 +24,11 @@ use super::{
     connection::{Answered, Counts, Name, Sent},
     extensions::Look,
     rooms::{Part, outside},
-    window::{Due, Named, afterwards, due, jobs, named},
+    window::{Due, Named, afterwards, begin_anew, due, jobs, named},
 };
 use crate::{
     log::{Changes, Watch},
-    rooms::Room,
+    rooms::{Room, trail::Trail},
     storage::{self, Membership, Pos, RoomNr, member::OfUser},
     users::Requester,
 };
@@ -195,7 +196,9 @@ impl Sync {
         if request.dialect == Dialect::Unstable {
             self.mark_read(reader, &mut named, &touched, until);
         }
-        let parts = self.sliding_parts(call, &named, &rooms, &changes, (since, until)).await?;
+        let trails = self.trails_outside(&named).await?;
+        begin_anew(&mut named, &trails);
+        let parts = self.sliding_parts(call, &named, &rooms, &trails, (since, until)).await?;
         let look = Look {
             call,
             standing: &standing,
@@ -270,12 +273,21 @@ impl Sync {
         }
     }
 
+    /// The reader's trails through those rooms that are due and that they are outside of.
+    async fn trails_outside(&self, named: &[(Named, Due)]) -> storage::Result<HashMap<RoomNr, Trail>> {
+        let is_out = |own: &OfUser| matches!(own.membership, Membership::Leave | Membership::Ban);
+        let due = named.iter().filter(|(named, due)| due.is_due() && is_out(&named.entry.own));
+        let owns: Vec<OfUser> = due.map(|(named, _)| named.entry.own).collect();
+        let trails = self.0.rooms.trails(&owns.iter().map(|own| own.nr).collect::<Vec<_>>()).await?;
+        Ok(owns.iter().map(|own| own.room).zip(trails).collect())
+    }
+
     async fn sliding_parts(
         &self,
         call: &Call,
         named: &[(Named, Due)],
         rooms: &HashMap<RoomNr, Arc<Room>>,
-        moved: &HashMap<RoomNr, Moved>,
+        trails: &HashMap<RoomNr, Trail>,
         (since, until): (Option<Pos>, Pos),
     ) -> storage::Result<Vec<Part>> {
         if !named.iter().any(|(_, due)| due.is_due()) {
@@ -285,7 +297,7 @@ impl Sync {
         let ignored = self.ignored(reader.user).await?;
         let dues: HashMap<RoomNr, (Named, Due)> =
             named.iter().map(|(named, due)| (named.room.nr, (named.clone(), due.clone()))).collect();
-        let looked = self.look(reader, jobs(named, moved, until), rooms, &ignored, until).await?;
+        let looked = self.look(reader, jobs(named, trails, until), rooms, &ignored, until).await?;
         let mut parts = self.inside_parts(call, told_by(&call.name), looked, &dues, (since, until)).await?;
         parts.retain(|part| !part.is_empty());
 

@@ -8,7 +8,7 @@ use std::{
 use super::{
     super::{
         plan::{Job, Wanted},
-        scope::{Change, Moved},
+        scope::Change,
         timeline::Span,
     },
     RoomConfig, SlidingRequest,
@@ -16,7 +16,7 @@ use super::{
     lists::Entry,
 };
 use crate::{
-    rooms::Room,
+    rooms::{Room, trail::Trail},
     storage::{Membership, Pos, RoomNr},
 };
 
@@ -121,8 +121,9 @@ pub(super) fn due(named: &Named, sent: &Sent, from: Pos, moved: Option<Change>) 
     }
 }
 
-/// The looks at rooms that are due, apart from invitations and knocks.
-pub(super) fn jobs(named: &[(Named, Due)], moved: &HashMap<RoomNr, Moved>, until: Pos) -> Vec<Job> {
+/// The looks at rooms that are due, apart from invitations and knocks. `trails`: those of the reader through the rooms that
+/// they are outside of.
+pub(super) fn jobs(named: &[(Named, Due)], trails: &HashMap<RoomNr, Trail>, until: Pos) -> Vec<Job> {
     let mut jobs = Vec::new();
     for (named, due) in named.iter().filter(|(_, due)| due.is_due()) {
         let own = named.entry.own;
@@ -131,24 +132,39 @@ pub(super) fn jobs(named: &[(Named, Due)], moved: &HashMap<RoomNr, Moved>, until
             Membership::Leave | Membership::Ban => true,
             Membership::Invite | Membership::Knock => continue,
         };
-        let saw = moved.get(&own.room).is_none_or(|m| !matches!(m.change, Change::Left { saw: false, .. }));
         let since = due.since.unwrap_or_default();
         let span = Span {
             room: own.room,
             since: if due.expanded { Pos(0) } else { since },
-            until: if left { own.pos } else { until },
+            until,
             known: since,
             limit: named.config.timeline_limit,
         };
-        let state = match due.since {
-            _ if left && !saw => Wanted::Nothing,
-            None => Wanted::Whole,
-            Some(_) => Wanted::Changes,
+        let state = if due.since.is_some() { Wanted::Changes } else { Wanted::Whole };
+        let leaving = || trails.get(&own.room).and_then(Trail::leaving).and_then(|event| event.pos);
+        let (state, span) = match left {
+            false => (state, span),
+            true => match leaving().filter(|leaving| *leaving > since) {
+                Some(leaving) => (state, Span { until: leaving, ..span }),
+                None => (Wanted::Nothing, span.nothing_of(&own)),
+            },
         };
         let sure = !left && !due.expanded && due.since.is_some();
         jobs.push(Job { own, left, newly: false, state, span, sure });
     }
     jobs
+}
+
+/// Whoever was outside as far as the client knows the room, and came in and went out since, begins it anew.
+pub(super) fn begin_anew(named: &mut [(Named, Due)], trails: &HashMap<RoomNr, Trail>) {
+    for (named, due) in named {
+        if let (Some(since), Some(trail)) = (due.since, trails.get(&named.entry.own.room))
+            && trail.leaving().is_some_and(|event| event.pos.is_some_and(|leaving| leaving > since))
+            && !trail.was_inside(since)
+        {
+            due.since = None;
+        }
+    }
 }
 
 /// What the client knows once it has the answer to a request of `from`. `touched`: rooms in which something happened since.
@@ -279,7 +295,7 @@ mod tests {
 
         let mut rejoined = named.clone();
         rejoined.entry.own.pos = Pos(150);
-        assert_eq!(due(&rejoined, &sent, Pos(100), Some(Change::Joined)).since, None);
+        assert_eq!(due(&rejoined, &sent, Pos(100), Some(Change::Joined { held: None })).since, None);
         assert_eq!(due(&rejoined, &sent, Pos(100), Some(Change::Stayed)).since, Some(Pos(100)));
     }
 }

@@ -37,6 +37,14 @@ struct Answer {
     visibility: &'static str,
     messages: Messages,
     state: Vec<Box<RawValue>>,
+    account_data: Vec<Note>,
+}
+
+/// A piece of the reader's account data for the room.
+#[derive(Serialize)]
+struct Note {
+    r#type: String,
+    content: Box<RawValue>,
 }
 
 #[derive(Serialize)]
@@ -62,6 +70,11 @@ async fn look(
     // The oldest first, as a timeline.
     page.chunk.reverse();
     let state = rooms.state_events(&reading.state).await?;
+    let account_data = sync.room_account_data(requester.user, reading.room.nr).await?.into_iter();
+    let account_data = account_data
+        .map(|(kind, json)| Ok(Note { r#type: kind, content: RawValue::from_string(json)? }))
+        .collect::<Result<_, serde_json::Error>>()
+        .map_err(ApiError::internal)?;
     Ok(Json(Answer {
         room_id,
         membership: reading.membership.map(|membership| membership.as_str()),
@@ -72,5 +85,6 @@ async fn look(
             chunk: show_bundled(&rooms, &sync, &requester, page.chunk).await?,
         },
         state: show(&rooms, &requester, state).await?,
+        account_data,
     }))
 }

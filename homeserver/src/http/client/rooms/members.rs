@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{paging::token, read_error::show};
 use crate::{
     http::{ApiError, Json, Path, Query, Routes},
-    rooms::{Rooms, access::ReadError, state_read::MembersAsk},
+    rooms::{Rooms, access::ReadError, state_read::MembersAsk, visibility::HistoryVisibility},
     storage::Membership,
     users::Requester,
 };
@@ -76,7 +76,10 @@ async fn joined_members(
     Path(room_id): Path<OwnedRoomId>,
 ) -> Result<Json<Joined>, ApiError> {
     let reading = rooms.open(requester.user, &room_id).await?;
-    if reading.membership != Some(Membership::Join) {
+    // Apart from rooms that anybody may look into, this is for those inside.
+    if reading.membership != Some(Membership::Join)
+        && rooms.history_visibility(&reading.current).await? != HistoryVisibility::WorldReadable
+    {
         return Err(ReadError::Forbidden.into());
     }
     let profiles = rooms.joined_profiles(&reading.state).await?.into_iter();
