@@ -3,7 +3,7 @@
 //! **Invariant:** a rule that is not written here does not hold for long.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -68,6 +68,32 @@ fn rooms_use_only_what_stands_below_them() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Folders whose files import each other in no circle. A `mod.rs` names all its files, and is no part of it.
+const NO_CIRCLES: &[&str] = &["homeserver/src/sync"];
+
+#[test]
+fn files_import_each_other_in_no_circle() {
+    for folder in NO_CIRCLES {
+        let folder_path = root().join(folder);
+        let here = |path: &Path| path.parent() == Some(&*folder_path) && !path.ends_with("mod.rs");
+        let files = sources(folder).into_iter().filter(|(path, _)| here(path));
+        let mut left: BTreeMap<String, BTreeSet<String>> = files
+            .map(|(path, code)| {
+                let product = code.split("#[cfg(test)]").next().unwrap_or_default();
+                (path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), first_parts(product, "super::"))
+            })
+            .collect();
+        // Whatever imports nothing that is left is in no circle.
+        while let Some(free) =
+            left.iter().find(|(_, used)| !used.iter().any(|used| left.contains_key(used))).map(|(name, _)| name.clone())
+        {
+            left.remove(&free);
+        }
+        let circle: Vec<&String> = left.keys().collect();
+        assert!(circle.is_empty(), "{folder}: these import each other, or what does: {circle:?}");
+    }
 }
 
 #[test]
@@ -225,16 +251,23 @@ fn text_length(rest: &str) -> usize {
     rest.len()
 }
 
-/// The first part of each `crate::…` path, groups included.
+/// The rooms that code uses.
 fn used_rooms(code: &str) -> BTreeSet<String> {
-    let mut rooms = BTreeSet::new();
-    for (at, _) in code.match_indices("crate::") {
+    let mut rooms = first_parts(code, "crate::");
+    rooms.retain(|room| rank(room).is_some() || LEAVES.contains(&room.as_str()));
+    rooms
+}
+
+/// The first part of each path behind `root` (`crate::`, `super::`), groups included.
+fn first_parts(code: &str, root: &str) -> BTreeSet<String> {
+    let mut parts = BTreeSet::new();
+    for (at, _) in code.match_indices(root) {
         if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$') {
             continue;
         }
-        let rest = &code[at + "crate::".len()..];
+        let rest = &code[at + root.len()..];
         let Some(group) = rest.strip_prefix('{') else {
-            rooms.insert(word(rest));
+            parts.insert(word(rest));
             continue;
         };
         let mut depth = 0;
@@ -246,15 +279,14 @@ fn used_rooms(code: &str) -> BTreeSet<String> {
                 '}' => depth -= 1,
                 ',' if depth == 0 => begins = true,
                 c if begins && !c.is_whitespace() => {
-                    rooms.insert(word(&group[at..]));
+                    parts.insert(word(&group[at..]));
                     begins = false;
                 }
                 _ => {}
             }
         }
     }
-    rooms.retain(|room| rank(room).is_some() || LEAVES.contains(&room.as_str()));
-    rooms
+    parts
 }
 
 fn word(text: &str) -> String {

@@ -30,6 +30,7 @@ mod relations;
 mod revocation;
 mod rooms;
 mod seen_by_peers;
+mod sight;
 mod sliding;
 mod spaces;
 mod storage;
