@@ -57,13 +57,12 @@ pub(super) enum Command {
         #[command(flatten)]
         place: Place,
     },
-    /// Print the version of this program, and of the database's schema that it knows
+    /// Print the version of this program, and of the database's schema that it knows; they are the same for every server
     Version {
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        place: Place,
     },
-    /// List every route of the server
+    /// List every route that this program knows; they are the same for every server
     Routes {
         #[command(flatten)]
         place: Place,
@@ -175,13 +174,41 @@ pub(super) enum TokenCommand {
 pub(super) enum ConfigCommand {
     /// Read the configuration and the environment, and say what is wrong
     Check {
-        /// The configuration (TOML)
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        place: Place,
     },
-    /// Print every key with its default and its comment
-    Default,
+    /// Print every key with its default and its comment; it is the same for every server
+    Default {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// All commands that have none below them, with their words.
+    fn leaves(command: &clap::Command, words: &str, found: &mut Vec<(String, clap::Command)>) {
+        if !command.has_subcommands() {
+            found.push((words.to_owned(), command.clone()));
+        }
+        for below in command.get_subcommands() {
+            leaves(below, format!("{words} {}", below.get_name()).trim(), found);
+        }
+    }
+
+    #[test]
+    fn every_command_takes_a_place_and_answers_in_json() {
+        let mut found = Vec::new();
+        leaves(&Arguments::command(), "", &mut found);
+        assert!(found.len() > 15, "{}", found.len());
+        for (words, command) in found.iter().filter(|(words, _)| !matches!(words.as_str(), "quickstart" | "serve")) {
+            for option in ["config", "data_dir", "json"] {
+                assert!(command.get_arguments().any(|it| it.get_id() == option), "`roost {words}` takes no {option}");
+            }
+        }
+    }
 }

@@ -3,22 +3,33 @@
 use serde_json::json;
 
 use super::{
-    arguments::ConfigCommand,
+    arguments::{ConfigCommand, Place},
+    open::load,
     output::{Failure, print},
 };
-use crate::config::{Config, Purpose, template};
+use crate::config::{described, template};
 
 pub(super) fn run(command: ConfigCommand) -> Result<(), Failure> {
     match command {
-        ConfigCommand::Default => print(false, &(), template().trim_end()),
-        ConfigCommand::Check { config, json } => match Config::load(Purpose::Serve, Some(&config), None) {
-            Ok(_) => print(json, &json!({ "valid": true }), format_args!("{}: valid", config.display())),
-            Err(error) => {
-                if json {
-                    print(true, &json!({ "valid": false, "error": error.to_string() }), "")?;
-                }
-                Err(Failure::refused(error))
+        ConfigCommand::Default { place } if place.json => print(true, &described().map_err(Failure::refused)?, ""),
+        ConfigCommand::Default { .. } => print(false, &(), template().trim_end()),
+        ConfigCommand::Check { place } => check(&place),
+    }
+}
+
+fn check(place: &Place) -> Result<(), Failure> {
+    match load(place) {
+        Ok(config) => {
+            let data = config.data_dir.display();
+            let checked = place.config.as_ref().map_or_else(|| data.to_string(), |file| file.display().to_string());
+            print(place.json, &json!({ "valid": true }), format_args!("{checked}: valid"))
+        }
+        Err(failure) => {
+            if place.json {
+                let (Failure::Refused(error) | Failure::Usage(error)) = &failure;
+                print(true, &json!({ "valid": false, "error": error }), "")?;
             }
-        },
+            Err(failure)
+        }
     }
 }

@@ -41,8 +41,8 @@ pub fn main<E: std::fmt::Display>(serve: Serve<E>) -> ExitCode {
         Command::Restore { file, place } => backup::restore(&place, &file),
         Command::Doctor { place } => doctor::run(&place),
         Command::Log { level, place } => log::run(&place, &level),
-        Command::Version { json } => version::run(json),
-        Command::Routes { place } => routes::run(place.json),
+        Command::Version { place } => version::run(&place),
+        Command::Routes { place } => routes::run(&place),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -26,7 +26,7 @@ pub use self::{
     error::ConfigError,
     keys::is_log_level,
     secret::Secret,
-    template::template,
+    template::{described, template},
     value::{LogFormat, Rate, RegistrationMode},
 };
 

@@ -1,6 +1,37 @@
 //! `roost config default`: the table of keys, written out as a file.
 
+use serde::Serialize;
+
 use super::keys::{Default, KEYS};
+
+/// A key, as programs read it.
+#[derive(Debug, Serialize)]
+pub struct Described {
+    pub key: &'static str,
+    /// What holds where it is not set; absent where nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<toml::Value>,
+    /// A value that it could have, of a key without a default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub example: Option<toml::Value>,
+    pub comment: &'static str,
+}
+
+/// The same as [`template`], for programs.
+///
+/// # Errors
+/// None, unless a default of the table is no TOML.
+pub fn described() -> Result<Vec<Described>, toml::de::Error> {
+    let value = |text: &str| Ok(toml::from_str::<toml::Table>(&format!("value = {text}"))?.remove("value"));
+    let describe = |key: &super::keys::Key| {
+        let (default, example) = match key.default {
+            Default::Is(text) => (value(text)?, None),
+            Default::Absent(text) => (None, value(text)?),
+        };
+        Ok(Described { key: key.name, default, example, comment: key.comment })
+    };
+    KEYS.iter().map(describe).collect()
+}
 
 /// Every key with its comment; those without a default stand commented out with an example.
 pub fn template() -> String {

@@ -14,7 +14,7 @@ use rustls::{
 };
 use x509_cert::{Certificate, der::Decode as _};
 
-use super::Finding;
+use super::finding::Finding;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Who is asked for a new certificate gives one long before, as a rule a third of its time.

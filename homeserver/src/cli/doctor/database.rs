@@ -7,7 +7,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 
-use super::{Finding, in_time};
+use super::finding::{Finding, in_time};
 use crate::{
     clock::now_ms,
     config::Config,
@@ -144,7 +144,7 @@ async fn inside(config: &Config, database: &Database) -> storage::Result<Vec<Fin
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Verdict, *};
+    use super::{super::finding::Verdict, *};
 
     #[test]
     fn who_could_listen_is_said() {

@@ -11,8 +11,8 @@ use ruma::ServerName;
 use url::Url;
 
 use super::{
-    Finding,
     certificate::{Age, strangers},
+    finding::Finding,
 };
 use crate::{clock::now_ms, config::Config, http::Tls, random};
 

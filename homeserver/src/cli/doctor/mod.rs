@@ -4,73 +4,18 @@
 
 mod certificate;
 mod database;
+mod finding;
 mod machine;
 mod network;
 mod servers;
+mod web;
 
-use std::{fmt, future::Future, time::Duration};
-
-use serde::Serialize;
-
+use self::finding::{Finding, Verdict};
 use super::{
     arguments::Place,
     open::{block_on, load},
     output::{Failure, print},
 };
-
-/// How long one look may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What came of one look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    Good,
-    /// Works, and could be better.
-    Advice,
-    Wrong,
-}
-
-/// One look.
-#[derive(Debug, Serialize)]
-struct Finding {
-    about: &'static str,
-    verdict: Verdict,
-    /// What was found.
-    found: String,
-    /// What to do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    advice: Option<String>,
-}
-
-impl Finding {
-    fn good(about: &'static str, found: impl Into<String>) -> Self {
-        Self { about, verdict: Verdict::Good, found: found.into(), advice: None }
-    }
-
-    fn advice(about: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { about, verdict: Verdict::Advice, found: found.into(), advice: Some(advice.into()) }
-    }
-
-    fn wrong(about: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { about, verdict: Verdict::Wrong, found: found.into(), advice: Some(advice.into()) }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = match self.verdict {
-            Verdict::Good => "good",
-            Verdict::Advice => "advice",
-            Verdict::Wrong => "WRONG",
-        };
-        write!(f, "{verdict:7} {:14} {}", self.about, self.found)?;
-        match &self.advice {
-            Some(advice) => write!(f, "\n{:22} -> {advice}", ""),
-            None => Ok(()),
-        }
-    }
-}
 
 pub(super) fn run(place: &Place) -> Result<(), Failure> {
     let config = match load(place) {
@@ -97,9 +42,4 @@ fn report(place: &Place, findings: Vec<Finding>) -> Result<(), Failure> {
         1 => Err(Failure::refused("one thing is wrong")),
         count => Err(Failure::refused(format_args!("{count} things are wrong"))),
     }
-}
-
-/// The answer, or `None` where it takes too long.
-async fn in_time<T>(look: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(PATIENCE, look).await.ok()
 }

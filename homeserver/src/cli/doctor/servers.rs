@@ -9,8 +9,8 @@ use roost_federation::discovery::{Discovery, Endpoint, Internet, Network as _, S
 use ruma::ServerName;
 
 use super::{
-    Finding,
-    network::{USER_AGENT, client, json},
+    finding::Finding,
+    web::{USER_AGENT, client, json},
 };
 use crate::config::Config;
 
