@@ -7,6 +7,7 @@
 //! - [`auth`]: may this event be in this room, given this state? (feature `server`)
 //! - [`state_res`]: one state out of several (feature `server`)
 //! - [`push`]: whom does an event notify?
+//! - [`glob`]: patterns with wildcards
 //! - [`ident`]: the parts of identifiers
 //!
 //! **Invariant:** no I/O, no clock, no randomness; nothing here knows a database, a socket or a task.
@@ -18,6 +19,7 @@
 mod base64;
 pub mod canonical_json;
 pub mod event;
+pub mod glob;
 pub mod hash;
 pub mod ident;
 pub mod push;

@@ -10,10 +10,10 @@
 use super::{
     Action, Condition, FlatEvent, MemberCount, PushRule, RuleKind, Ruleset, Scalar, When,
     flat_event::{Leaf, Path},
-    glob::Glob,
     predefined::{IS_ROOM_MENTION, IS_USER_MENTION},
 };
 use crate::event::content::Levels;
+use crate::glob::Glob;
 use std::sync::{Arc, LazyLock};
 
 /// The level that `notifications` means when it says nothing about `room`.

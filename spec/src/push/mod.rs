@@ -12,7 +12,6 @@ mod compiled;
 mod condition;
 mod edit;
 mod flat_event;
-mod glob;
 mod merge;
 mod predefined;
 mod ruleset;
