@@ -23,6 +23,7 @@ mod site;
 mod tls;
 mod uia;
 mod unread;
+mod welcome;
 mod wire;
 
 pub use api::Api;
@@ -41,7 +42,12 @@ pub use uia::Uia;
 
 /// Every route of the server, with its handler.
 pub fn routes() -> Routes {
-    Routes::default().and(client::routes()).and(federation::routes()).and(health::routes()).and(server_keys::routes())
+    Routes::default()
+        .and(client::routes())
+        .and(federation::routes())
+        .and(health::routes())
+        .and(server_keys::routes())
+        .and(welcome::routes())
 }
 
 /// The service that answers requests.

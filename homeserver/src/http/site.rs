@@ -9,6 +9,7 @@ use crate::config::Config;
 /// The server as clients see it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Site {
+    server_name: Arc<str>,
     public_url: Arc<str>,
     delegate: Option<Arc<str>>,
     default_room_version: RoomVersion,
@@ -20,10 +21,16 @@ impl Site {
         // Nobody is led to a server that does not answer other servers.
         let delegate = config.federation.delegate.as_deref().filter(|_| config.federation.enabled);
         Self {
+            server_name: config.server_name.as_str().into(),
             public_url: config.public_url().into(),
             delegate: delegate.map(Into::into),
             default_room_version: config.rooms.default_version,
         }
+    }
+
+    /// The part of user IDs after the colon.
+    pub fn server_name(&self) -> &str {
+        &self.server_name
     }
 
     /// Where clients reach the server, without a trailing slash.

@@ -277,6 +277,7 @@ const TABLE: &[Takes] = &[
         must("mac", Text),
         may("admin", Flag),
     ]),
+    open("GET", "/"),
     open("GET", "/health/live"),
     open("GET", "/health/ready"),
     open("GET", "login"),
