@@ -137,6 +137,27 @@ impl Rooms {
     }
 }
 
+#[cfg(test)]
+impl Card {
+    /// What tests of lists show.
+    pub fn of_test(json: &Value) -> Self {
+        let text = |key: &str| json[key].as_str().map(str::to_owned);
+        Self {
+            room_id: text("room_id").and_then(|id| id.parse().ok()).expect("a room ID"),
+            name: text("name"),
+            topic: None,
+            avatar_url: None,
+            canonical_alias: None,
+            num_joined_members: json["num_joined_members"].as_i64().unwrap_or(0),
+            world_readable: false,
+            guest_can_join: false,
+            join_rule: "public".to_owned(),
+            room_type: text("room_type"),
+            outside: Outside::default(),
+        }
+    }
+}
+
 fn card(room: &Room, state: &StateMap, events: &HashMap<EventNr, Arc<StoredEvent>>, joined: i64) -> Card {
     let content = |kind: Sym| -> Value {
         let event = state.get(&StateKey::of(kind)).and_then(|nr| events.get(nr));

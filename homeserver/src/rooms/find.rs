@@ -64,25 +64,24 @@ impl Rooms {
         row.map(|row| self.known(row)).transpose()
     }
 
-    /// Those of the rooms with the IDs `ids` that this server knows, in no order; one query at most.
+    /// Those rooms with one of `ids` that this server knows, in their order; one query at most.
     ///
     /// # Errors
     /// The database's own.
     pub async fn find_all(&self, ids: &[OwnedRoomId]) -> Result<Vec<Arc<Room>>> {
-        let (mut found, mut missing) = (Vec::with_capacity(ids.len()), Vec::new());
-        for id in ids {
-            match self.0.caches.known.by_id.get(id) {
-                Some(room) => found.push(room),
-                None if id.as_str().contains('\0') => {}
-                None => missing.push(id.as_str()),
-            }
-        }
+        let known = &self.0.caches.known.by_id;
+        let mut found: Vec<Option<Arc<Room>>> = ids.iter().map(|id| known.get(id)).collect();
+        let missing = ids.iter().zip(&found).filter(|(_, room)| room.is_none()).map(|(id, _)| id.as_str());
+        let missing: Vec<&str> = missing.filter(|id| !id.contains('\0')).collect();
         if !missing.is_empty() {
-            for row in storage::room::by_ids(&self.0.pool, &missing).await? {
-                found.push(self.known(row)?);
+            let read = storage::room::by_ids(&self.0.pool, &missing).await?;
+            let read = read.into_iter().map(|row| self.known(row)).collect::<Result<Vec<_>>>()?;
+            let read: HashMap<&RoomId, &Arc<Room>> = read.iter().map(|room| (&*room.id, room)).collect();
+            for (id, place) in ids.iter().zip(&mut found).filter(|(_, place)| place.is_none()) {
+                *place = read.get(&**id).map(|room| Arc::clone(room));
             }
         }
-        Ok(found)
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// The room with the number `nr`.

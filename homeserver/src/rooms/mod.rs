@@ -8,8 +8,8 @@
 //!   `messages`: pages of history
 //! - `receipts`: how far users have read; [`unread`]: whom events notify, and how much is unread
 //! - `relations`: edits, threads and other children of events
-//! - `card`: rooms from outside; `directory`, `summary` and `hierarchy` show them
-//! - `search`: events by their words; `timestamp`: by their time; `report`: what users complain of
+//! - `card`: rooms from outside; `directory` with its `listing`, `summary`, and `hierarchy` with its `tree` show them
+//! - `search`: words of events, taken in; `search_page`, `search_walk`, `search_token`: events by them; `timestamp`: by their time; `report`: what users complain of
 //! - `invite_permission`: whom users let invite them
 //! - `append`: the one operation that writes events, on `draft`s that came through the `door`; `send`, `membership`, `create`, `upgrade`, `aliases` use it
 //! - `pdus`: parsed state events; `once`: a transaction ID is good for one event
@@ -34,6 +34,7 @@ mod frames;
 mod heads;
 pub mod hierarchy;
 mod invite_permission;
+mod listing;
 mod members;
 mod membership;
 pub mod messages;
@@ -47,7 +48,10 @@ mod recent;
 pub mod relations;
 pub mod render;
 mod report;
-pub mod search;
+mod search;
+pub mod search_page;
+mod search_token;
+mod search_walk;
 mod send;
 pub mod state;
 pub mod state_read;
@@ -56,6 +60,7 @@ mod summary;
 mod timeline;
 mod timestamp;
 pub mod trail;
+mod tree;
 pub mod unread;
 mod upgrade;
 pub mod visibility;
@@ -76,11 +81,13 @@ pub use preset::Preset;
 pub use report::ReportError;
 use roost_spec::{room_version::RoomVersion, signature::Signer};
 use ruma::{OwnedServerName, ServerName};
+pub use search_token::{SearchToken, Within};
 use sqlx::PgPool;
 pub use state::{Frame, StateKey, StateMap};
 pub use stored::StoredEvent;
 pub use summary::Summary;
 pub use timeline::Timeline;
+pub use tree::Branch;
 pub use upgrade::UpgradeError;
 pub use write_error::WriteError;
 
@@ -129,6 +136,7 @@ pub struct Caches {
     turns: Arc<Turns>,
     pdus: pdus::Pdus,
     cards: card::Cards,
+    listing: Arc<listing::Listing>,
     recent_txns: once::RecentTxns,
     unread: Arc<unread::UnreadCaches>,
 }
@@ -148,6 +156,7 @@ impl Caches {
             turns: Arc::default(),
             pdus: pdus::Pdus::new(),
             cards: card::cards(),
+            listing: Arc::default(),
             recent_txns: once::recent_txns(),
             unread: Arc::new(unread::UnreadCaches::new()),
             frames,
@@ -163,6 +172,7 @@ impl Caches {
             Arc::clone(&self.erased) as Arc<dyn Apply>,
             Arc::clone(&self.unread) as Arc<dyn Apply>,
             Arc::clone(&self.relations) as Arc<dyn Apply>,
+            Arc::clone(&self.listing) as Arc<dyn Apply>,
         ]
     }
 }

@@ -19,7 +19,7 @@ pub async fn by_id(pool: &PgPool, id: &str) -> Result<Option<Row>> {
     Ok(sqlx::query_as(sql).bind(id).fetch_optional(pool).await?)
 }
 
-/// The rooms with these IDs.
+/// The rooms with these IDs, in no order.
 pub async fn by_ids(pool: &PgPool, ids: &[&str]) -> Result<Vec<Row>> {
     let sql = "select nr, id, version, public from room where id = any($1)";
     Ok(sqlx::query_as(sql).bind(ids).fetch_all(pool).await?)
@@ -37,10 +37,15 @@ pub async fn set_public(pool: &PgPool, nr: RoomNr, public: bool) -> Result<bool>
     Ok(done.rows_affected() == 1)
 }
 
-/// The rooms of the public directory: number and current state.
-pub async fn listed(pool: &PgPool) -> Result<Vec<(RoomNr, FrameNr)>> {
-    let sql = "select r.nr, h.frame from room r join room_head h on h.room = r.nr where r.public";
-    Ok(sqlx::query_as(sql).fetch_all(pool).await?)
+/// The rooms of the public directory, by number.
+pub async fn listed(pool: &PgPool) -> Result<Vec<RoomNr>> {
+    Ok(sqlx::query_scalar("select nr from room where public").fetch_all(pool).await?)
+}
+
+/// Those of `rooms` that the public directory lists: number and current state.
+pub async fn listed_among(pool: &PgPool, rooms: &[RoomNr]) -> Result<Vec<(RoomNr, FrameNr)>> {
+    let sql = "select r.nr, h.frame from room r join room_head h on h.room = r.nr where r.nr = any($1) and r.public";
+    Ok(sqlx::query_as(sql).bind(rooms).fetch_all(pool).await?)
 }
 
 /// The current states of `rooms`, in no order.

@@ -1,8 +1,10 @@
 //! The words of events. Filled behind the log, in its order: the cursor says how far.
 
-use sqlx::{Arguments, PgPool, postgres::PgArguments};
+use std::collections::HashSet;
 
-use super::{EventNr, Pos, Result, RoomNr, Sym, UserNr, event::Sieve};
+use sqlx::PgPool;
+
+use super::{EventNr, Pos, Result, RoomNr, Sym, UserNr};
 
 /// An event whose words are to be taken in.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -60,69 +62,83 @@ pub async fn take_in(pool: &PgPool, from: Pos, to: Pos, texts: &[(Text, String)]
     Ok(())
 }
 
-/// What is looked for.
-#[derive(Debug, Clone)]
-pub struct Query<'a> {
-    /// All of them occur; letters and digits in lower case.
-    pub words: &'a [String],
-    /// In these rooms, each from some place of its history on.
-    pub rooms: &'a [(RoomNr, i64)],
-    pub kinds: &'a [Sym],
-    pub sieve: &'a Sieve,
-    pub until: Pos,
+/// An event that holds what is looked for.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Holding {
+    pub nr: EventNr,
+    pub room: RoomNr,
+    pub pos: Pos,
+    pub kind: Sym,
+    pub sender: UserNr,
+    pub rank: f32,
+    pub redacted: bool,
 }
 
-/// How many events fit.
-pub async fn count(pool: &PgPool, query: &Query<'_>) -> Result<i64> {
-    let sql = "select count(*) from unnest($2::bigint[], $3::bigint[]) as r (room, first)
-                 join search s on s.room = r.room and s.ord >= r.first
-                where s.words @@ $1::tsquery and s.type = any($4) and s.pos <= $5
-                  and ($6::integer[] is null or s.type = any($6)) and s.type <> all($7)
-                  and ($8::integer[] is null or s.sender = any($8)) and s.sender <> all($9)
-                  and not exists (select from redaction d where d.target = s.nr)";
-    Ok(sqlx::query_scalar_with(sql, query.arguments()?).fetch_one(pool).await?)
-}
+/// Stretches of the log by which entries are found: the width of each kind, in positions, and its sign. The index merges all
+/// keys of a question for each entry that it meets, so that few wide ones are far cheaper than many narrow ones.
+const STRETCHES: [(i64, char); 4] = [(1 << 22, '^'), (1 << 19, '>'), (1 << 16, '='), (NARROW, '<')];
 
-/// Some of the events that fit, the best or the newest first, with their ranks.
-pub async fn find(
+/// The width of the narrowest stretch.
+pub const NARROW: i64 = 1 << 13;
+/// How many of one kind make up one of the next wider kind.
+pub const WIDER: i64 = 8;
+/// Of a few rooms the index says which entries are theirs; of more, whoever asks.
+pub const FEW_ROOMS: usize = 8;
+
+/// Up to `most` of the events that hold all `words` (letters and digits in lower case), in one of `rooms` (in any room, where
+/// more than [`FEW_ROOMS`] are named) and between two positions of the log, multiples of [`NARROW`]. In no order.
+pub async fn holding(
     pool: &PgPool,
-    query: &Query<'_>,
-    by_rank: bool,
-    skip: i64,
-    limit: i64,
-) -> Result<Vec<(EventNr, f32)>> {
-    let sql = "select s.nr, ts_rank(s.words, $1::tsquery) as rank
-                 from unnest($2::bigint[], $3::bigint[]) as r (room, first)
-                 join search s on s.room = r.room and s.ord >= r.first
-                where s.words @@ $1::tsquery and s.type = any($4) and s.pos <= $5
-                  and ($6::integer[] is null or s.type = any($6)) and s.type <> all($7)
-                  and ($8::integer[] is null or s.sender = any($8)) and s.sender <> all($9)
-                  and not exists (select from redaction d where d.target = s.nr)
-                order by case when $10 then ts_rank(s.words, $1::tsquery) end desc, s.pos desc offset $11 limit $12";
-    let mut arguments = query.arguments()?;
-    for added in [arguments.add(by_rank), arguments.add(skip), arguments.add(limit)] {
-        added.map_err(sqlx::Error::Encode)?;
-    }
-    Ok(sqlx::query_as_with(sql, arguments).fetch_all(pool).await?)
+    words: &[String],
+    rooms: &HashSet<RoomNr>,
+    (from, to): (i64, i64),
+    most: i64,
+) -> Result<Vec<Holding>> {
+    let sql = "select nr, room, pos, kind, sender, rank, redacted from holding_v1($1, $2, $3)";
+    let words = all_of(words);
+    Ok(sqlx::query_as(sql)
+        .bind(format!("{words} & ({}){}", stretches(from, to), of_rooms(rooms)))
+        .bind(words)
+        .bind(most)
+        .fetch_all(pool)
+        .await?)
 }
 
-impl Query<'_> {
-    fn arguments(&self) -> Result<PgArguments> {
-        let words: Vec<String> = self.words.iter().map(|word| format!("'{word}'")).collect();
-        let mut arguments = PgArguments::default();
-        for added in [
-            arguments.add(words.join(" & ")),
-            arguments.add(self.rooms.iter().map(|(room, _)| *room).collect::<Vec<_>>()),
-            arguments.add(self.rooms.iter().map(|(_, first)| *first).collect::<Vec<_>>()),
-            arguments.add(self.kinds),
-            arguments.add(self.until),
-            arguments.add(self.sieve.kinds.as_deref()),
-            arguments.add(self.sieve.not_kinds.as_slice()),
-            arguments.add(self.sieve.senders.as_deref()),
-            arguments.add(self.sieve.not_senders.as_slice()),
-        ] {
-            added.map_err(sqlx::Error::Encode)?;
-        }
-        Ok(arguments)
+fn all_of(words: &[String]) -> String {
+    words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" & ")
+}
+
+fn of_rooms(rooms: &HashSet<RoomNr>) -> String {
+    if rooms.len() > FEW_ROOMS {
+        return String::new();
+    }
+    let rooms: Vec<String> = rooms.iter().map(|room| format!("'#{}'", room.0)).collect();
+    format!(" & ({})", rooms.join(" | "))
+}
+
+/// The fewest stretches that make up `from..to`.
+fn stretches(from: i64, to: i64) -> String {
+    let (mut at, mut keys) = (from, Vec::new());
+    while at < to {
+        let widest = STRETCHES.iter().find(|(width, _)| at % width == 0 && at + width <= to);
+        let (width, sign) = widest.unwrap_or(&STRETCHES[3]);
+        keys.push(format!("'{sign}{}'", at / width));
+        at += width;
+    }
+    keys.join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_name_the_fewest_stretches() {
+        assert_eq!(stretches(0, NARROW), "'<0'");
+        assert_eq!(stretches(7 * NARROW, 17 * NARROW), "'<7' | '=1' | '<16'");
+        assert_eq!(stretches(1 << 19, 3 << 22), "'>1' | '>2' | '>3' | '>4' | '>5' | '>6' | '>7' | '^1' | '^2'");
+        assert_eq!(all_of(&["a".to_owned(), "é1".to_owned()]), "'a' & 'é1'");
+        assert_eq!(of_rooms(&HashSet::from([RoomNr(7)])), " & ('#7')");
+        assert_eq!(of_rooms(&(0..9).map(RoomNr).collect()), "");
     }
 }

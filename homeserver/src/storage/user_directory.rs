@@ -4,11 +4,13 @@ use sqlx::PgPool;
 
 use super::{Result, UserNr};
 
-/// Of more users than these, only some are looked at.
-const CANDIDATES: i64 = 2000;
+/// Of more users than these, only some are looked at; each by their name first, and then in each of their rooms until one
+/// shows them.
+const CANDIDATES: i64 = 500;
 
 /// Up to `limit` local users other than `seeker` whose name has a word that begins with each of `words`, or whose localpart
-/// begins with `localpart`; and who share a room with the seeker, or are in a room of the public directory.
+/// begins with `localpart`; and who share a room with the seeker, or are in one that is listed, that anybody may join, or
+/// that is open to the world.
 pub async fn find(pool: &PgPool, seeker: UserNr, words: &[String], localpart: &str, limit: i64) -> Result<Vec<UserNr>> {
     let sql = "with found as materialized (
                    (select a.usr from account a where a.localpart like $3 and not a.deactivated
@@ -21,13 +23,13 @@ pub async fn find(pool: &PgPool, seeker: UserNr, words: &[String], localpart: &s
                                                            where o.usr = w.usr and o.word like t.word))
                      order by w.word limit $5))
                select f.usr from found f
-                where f.usr <> $1
-                  and (exists (select from member m join room r on r.nr = m.room
-                                where m.usr = f.usr and m.membership = 1 and r.public)
-                       or exists (select from member theirs join member ours on ours.room = theirs.room
-                                   where theirs.usr = f.usr and theirs.membership = 1
-                                     and ours.usr = $1 and ours.membership = 1))
-                order by f.usr limit $4";
+                cross join lateral (
+                      select from member m
+                       where m.usr = f.usr and m.membership = 1
+                         and (exists (select from member o where o.room = m.room and o.usr = $1 and o.membership = 1)
+                              or (select r.public from room r where r.nr = m.room) or is_open_v1(m.room))
+                       limit 1) as seen
+                where f.usr <> $1 limit $4";
     let words: Vec<String> = words.iter().map(|word| prefix(word)).collect();
     Ok(sqlx::query_scalar(sql)
         .bind(seeker)

@@ -7,7 +7,7 @@ use crate::storage::{self, UserNr};
 
 /// A user who was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct DirectoryUser {
     pub user_id: Arc<str>,
     pub display_name: Option<String>,
     pub avatar_url: Option<String>,
@@ -17,12 +17,12 @@ pub struct Found {
 pub(super) const WORDS: usize = 16;
 
 impl Users {
-    /// Up to `limit` users, and whether there are more. Who shares no room with the seeker and is in no public one is not
-    /// found; names are those of profiles, never those of single rooms.
+    /// Up to `limit` users, and whether there are more. Found is who shares a room with the seeker, or is in one that
+    /// is listed, that anybody may join, or that is open to the world; names are those of profiles, never those of single rooms.
     ///
     /// # Errors
     /// The database's own.
-    pub async fn search(&self, seeker: UserNr, term: &str, limit: usize) -> storage::Result<(Vec<Found>, bool)> {
+    pub async fn search(&self, seeker: UserNr, term: &str, limit: usize) -> storage::Result<(Vec<DirectoryUser>, bool)> {
         let wanted = words(term, WORDS);
         // Of a user ID the localpart counts.
         let localpart = term.trim().trim_start_matches('@').split(':').next().unwrap_or_default().to_lowercase();
@@ -42,7 +42,7 @@ impl Users {
         let names = self.0.interner.texts(&found).await?;
         let mut field = |user: UserNr, key: &str| fields.remove(&(user, key.to_owned()));
         let found = found.into_iter().filter_map(|user| {
-            Some(Found {
+            Some(DirectoryUser {
                 user_id: Arc::clone(names.get(&user)?),
                 display_name: field(user, "displayname"),
                 avatar_url: field(user, "avatar_url"),

@@ -40,7 +40,7 @@ pub use self::{
     accounts::{AccountError, AccountInfo},
     cache::TokenCache,
     devices::DeviceInfo,
-    directory::Found,
+    directory::DirectoryUser,
     error::LoginError,
     moments::Moments,
     names::NameError,

@@ -134,6 +134,67 @@ async fn users_are_found_by_name_where_they_can_be_met() {
     assert_eq!(strings(&alice.get(&old).await.ok()["joined"]), [room]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_in_an_open_room_is_found_listed_or_not() {
+    let _turn = turn::shared().await;
+    let server = shared::server().await;
+    let eve = server.user("eve").await;
+    for (kind, open, shut) in [
+        ("m.room.join_rules", json!({ "join_rule": "public" }), json!({ "join_rule": "invite" })),
+        (
+            "m.room.history_visibility",
+            json!({ "history_visibility": "world_readable" }),
+            json!({ "history_visibility": "shared" }),
+        ),
+    ] {
+        let (alice, name) = (server.user("alice").await, scratch::name("Open"));
+        let path = format!("profile/{}/displayname", seg(&alice.id));
+        let _ = alice.put(&path, json!({ "displayname": name })).await.ok();
+        let room = alice.create_room(json!({ "preset": "private_chat" })).await;
+        assert_eq!(users(&eve, &name).await.len(), 0, "{kind}: a closed room");
+        let _ = alice.set_state(&room, kind, "", open).await.ok();
+        assert_eq!(users(&eve, &name).await.len(), 1, "{kind}: open, and not listed");
+        let _ = alice.set_state(&room, kind, "", shut).await.ok();
+        assert_eq!(users(&eve, &name).await.len(), 0, "{kind}: closed again");
+        let _ = alice.set_state(&room, "m.room.join_rules", "", json!({ "join_rule": "public" })).await.ok();
+        alice.leave(&room).await;
+        assert_eq!(users(&eve, &name).await.len(), 0, "{kind}: left");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_directory_holds_its_pages_while_rooms_come_and_go() {
+    let _turn = turn::shared().await;
+    let (one, two) = shared::nodes().await;
+    let (alice, bob) = (one.user("alice").await, two.user("bob").await);
+    let word = scratch::name("page");
+    let list =
+        async |n: usize| alice.create_room(json!({ "visibility": "public", "name": format!("{word} {n}") })).await;
+    let mut rooms = Vec::new();
+    for n in 0..7 {
+        rooms.push(list(n).await);
+    }
+    let first = found(&bob, json!({ "limit": 3, "filter": { "generic_search_term": word } })).await;
+    let mut seen = room_ids(&first);
+    assert_eq!((seen.len(), &first["total_room_count_estimate"]), (3, &json!(7)));
+    // One that was shown goes, another comes before all of them: it has two members.
+    let hide = format!("directory/list/room/{}", seg(&seen[1]));
+    let _ = alice.put(&hide, json!({ "visibility": "private" })).await.ok();
+    let new = list(7).await;
+    bob.join(&new).await;
+    let mut next = first["next_batch"].clone();
+    while next.is_string() {
+        let page = found(&bob, json!({ "limit": 2, "since": next, "filter": { "generic_search_term": word } })).await;
+        seen.extend(room_ids(&page));
+        next = page["next_batch"].clone();
+    }
+    let mut expected = rooms.clone();
+    (expected.sort(), seen.sort());
+    assert_eq!(seen, expected, "each once");
+    let again = found(&bob, json!({ "limit": 1, "filter": { "generic_search_term": word } })).await;
+    assert_eq!(room_ids(&again), [new], "the fullest first");
+}
+
 async fn search(user: &User, criteria: Value, from: Option<&str>) -> Value {
     let query = from.map_or(String::new(), |from| format!("?next_batch={}", seg(from)));
     let body = json!({ "search_categories": { "room_events": criteria } });

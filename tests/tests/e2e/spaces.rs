@@ -77,6 +77,37 @@ async fn a_space_is_walked_as_far_as_one_may_know_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_space_is_reached_by_its_shortest_way_and_holds_its_pages() {
+    let _turn = turn::shared().await;
+    let server = shared::server().await;
+    let alice = server.user("alice").await;
+    let [root, long, sub] = [
+        space(&alice, "public_chat", "root").await,
+        space(&alice, "public_chat", "long").await,
+        space(&alice, "public_chat", "sub").await,
+    ];
+    let (leaf, other, new) =
+        (alice.public_room("leaf").await, alice.public_room("other").await, alice.public_room("new").await);
+    // The long way to `sub` comes first.
+    put_child(&alice, &root, &long, json!({ "order": "a" })).await;
+    put_child(&alice, &root, &sub, json!({ "order": "b" })).await;
+    put_child(&alice, &root, &other, json!({ "order": "c" })).await;
+    put_child(&alice, &long, &sub, json!({})).await;
+    put_child(&alice, &sub, &leaf, json!({})).await;
+    assert_eq!(names(&alice, &root, "?max_depth=2").await, ["root", "long", "sub", "leaf", "other"]);
+    assert_eq!(names(&alice, &root, "?max_depth=1").await, ["root", "long", "sub", "other"]);
+
+    // What was shown goes, and something comes before it: nothing is skipped, nothing comes twice.
+    let first = alice.get(&path(&root, "?limit=2")).await.ok();
+    assert_eq!(list(&first["rooms"]).len(), 2);
+    let _ = alice.set_state(&root, "m.space.child", &long, json!({})).await.ok();
+    put_child(&alice, &root, &new, json!({ "order": "A" })).await;
+    let from = seg(&text(&first["next_batch"]));
+    let rest = names(&alice, &root, &format!("?limit=50&from={from}")).await;
+    assert_eq!(rest, ["new", "sub", "leaf", "other"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn members_of_a_space_may_join_its_restricted_rooms_and_know_of_them_before() {
     let _turn = turn::shared().await;
     let server = shared::server().await;

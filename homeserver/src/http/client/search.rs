@@ -10,9 +10,9 @@ use super::rooms::{event_filter, show};
 use crate::{
     http::{ApiError, Json, Query, Routes},
     rooms::{
-        Rooms,
+        Rooms, SearchToken,
         filter::EventFilter,
-        search::{Hit, SearchAsk},
+        search_page::{Hit, SearchAsk, SearchPage},
     },
     storage::Sym,
     users::Requester,
@@ -27,6 +27,8 @@ const MOST: usize = 50;
 const USUAL: usize = 10;
 const MOST_AROUND: u64 = 20;
 const USUAL_AROUND: u64 = 5;
+/// So many state events one answer holds.
+const MOST_STATE: usize = 10_000;
 
 #[derive(Deserialize)]
 struct Ask {
@@ -102,11 +104,11 @@ enum GroupKey {
 
 #[derive(Serialize)]
 struct Answer {
-    search_categories: Found,
+    search_categories: FoundCategories,
 }
 
 #[derive(Serialize)]
-struct Found {
+struct FoundCategories {
     #[serde(skip_serializing_if = "Option::is_none")]
     room_events: Option<RoomEvents>,
 }
@@ -152,6 +154,8 @@ struct ProfileInfo {
 struct OneGroup {
     order: usize,
     results: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_batch: Option<String>,
 }
 
 async fn search(
@@ -160,24 +164,25 @@ async fn search(
     Query(ask): Query<Ask>,
     Json(body): Json<Body>,
 ) -> Result<Json<Answer>, ApiError> {
-    let skip = match ask.next_batch.as_deref().filter(|token| !token.is_empty()) {
-        Some(token) => token.strip_prefix('n').and_then(|skip| skip.parse().ok()).ok_or_else(|| {
-            ApiError::invalid_param("The parameter `next_batch` is not a token that this server gave out.")
-        })?,
-        None => 0,
-    };
+    let from: Option<SearchToken> = ask
+        .next_batch
+        .as_deref()
+        .filter(|token| !token.is_empty())
+        .map(str::parse)
+        .transpose()
+        .map_err(|error| ApiError::invalid_param(format!("The parameter `next_batch` is not valid: {error}.")))?;
     let room_events = match &body.search_categories.room_events {
-        Some(criteria) => Some(room_events(&rooms, &requester, criteria, skip).await?),
+        Some(criteria) => Some(room_events(&rooms, &requester, criteria, from).await?),
         None => None,
     };
-    Ok(Json(Answer { search_categories: Found { room_events } }))
+    Ok(Json(Answer { search_categories: FoundCategories { room_events } }))
 }
 
 async fn room_events(
     rooms: &Rooms,
     requester: &Requester,
     criteria: &Criteria,
-    skip: u32,
+    from: Option<SearchToken>,
 ) -> Result<RoomEvents, ApiError> {
     let filter: EventFilter = event_filter(criteria.filter.as_deref().map(RawValue::get))?;
     let keys = criteria.keys.as_deref().unwrap_or(&[Key::Body, Key::Name, Key::Topic]);
@@ -191,16 +196,17 @@ async fn room_events(
         kinds: &keys.iter().map(kind).collect::<Vec<_>>(),
         filter: &filter,
         by_rank: matches!(criteria.order_by, Order::Rank),
-        skip,
+        grouped: criteria.groupings.as_ref().is_some_and(|groupings| !groupings.group_by.is_empty()),
+        from,
         limit: filter.limit.unwrap_or(USUAL).min(MOST),
     };
     let page = rooms.search(requester.user, &ask).await?;
     let shown = show(rooms, requester, page.hits.iter().map(|hit| hit.shown.clone())).await?;
     let mut found = RoomEvents {
         count: page.count,
+        groups: groups(criteria, &page),
         highlights: page.words,
-        next_batch: page.next.map(|next| format!("n{next}")),
-        groups: groups(criteria, &page.hits),
+        next_batch: page.next.map(|next| next.to_string()),
         ..RoomEvents::default()
     };
     for (hit, result) in page.hits.iter().zip(shown) {
@@ -211,15 +217,25 @@ async fn room_events(
         found.results.push(Shown { rank: hit.rank, result, context });
     }
     if criteria.include_state {
-        let mut state = BTreeMap::new();
-        let mut told = HashSet::new();
-        for hit in page.hits.iter().filter(|hit| told.insert(hit.reading.room.nr)) {
-            let events = rooms.state_events(&hit.reading.state).await?;
-            state.insert(hit.reading.room.id.to_string(), show(rooms, requester, events).await?);
-        }
-        found.state = Some(state);
+        found.state = Some(states(rooms, requester, &page.hits).await?);
     }
     Ok(found)
+}
+
+/// The state of each room with a result. Rooms with which all of it would be too much are left out.
+async fn states(
+    rooms: &Rooms,
+    requester: &Requester,
+    hits: &[Hit],
+) -> Result<BTreeMap<String, Vec<Box<RawValue>>>, ApiError> {
+    let (mut states, mut told, mut left) = (BTreeMap::new(), HashSet::new(), MOST_STATE);
+    for hit in hits.iter().filter(|hit| told.insert(hit.reading.room.nr)) {
+        let Some(less) = left.checked_sub(hit.reading.state.len()) else { continue };
+        left = less;
+        let events = rooms.state_events(&hit.reading.state).await?;
+        states.insert(hit.reading.room.id.to_string(), show(rooms, requester, events).await?);
+    }
+    Ok(states)
 }
 
 async fn context(rooms: &Rooms, requester: &Requester, hit: &Hit, around: &Around) -> Result<Context, ApiError> {
@@ -227,8 +243,9 @@ async fn context(rooms: &Rooms, requester: &Requester, hit: &Hit, around: &Aroun
     let (before, after, start, end) = rooms.around(hit, most(around.before_limit), most(around.after_limit)).await?;
     let mut profile_info = None;
     if around.include_profile {
-        let events: Vec<_> = before.iter().chain([&hit.shown]).chain(&after).map(|shown| &*shown.event).collect();
-        let profiles = rooms.sender_profiles(&hit.reading, &events).await?.into_iter();
+        // What the result's own sender was called then counts before what they were called around it.
+        let events: Vec<_> = [&hit.shown].into_iter().chain(&before).chain(&after).map(|shown| &*shown.event).collect();
+        let profiles = rooms.profiles_then(&events).await?.into_iter();
         let info = |p: crate::rooms::state_read::Profile| {
             (p.user_id, ProfileInfo { displayname: p.display_name, avatar_url: p.avatar_url })
         };
@@ -244,17 +261,18 @@ async fn context(rooms: &Rooms, requester: &Requester, hit: &Hit, around: &Aroun
 }
 
 /// The results by room and by sender, the groups in the order of their first.
-fn groups(criteria: &Criteria, hits: &[Hit]) -> BTreeMap<&'static str, BTreeMap<String, OneGroup>> {
+fn groups(criteria: &Criteria, page: &SearchPage) -> BTreeMap<&'static str, BTreeMap<String, OneGroup>> {
     let mut groups = BTreeMap::new();
     for group in criteria.groupings.iter().flat_map(|groupings| &groupings.group_by) {
         let mut by: BTreeMap<String, OneGroup> = BTreeMap::new();
-        for hit in hits {
-            let key = match group.key {
-                GroupKey::RoomId => hit.reading.room.id.to_string(),
-                GroupKey::Sender => hit.shown.event.sender_text().into_owned(),
+        for hit in &page.hits {
+            let (key, next) = match group.key {
+                GroupKey::RoomId => (hit.reading.room.id.to_string(), page.next_in_room(hit)),
+                GroupKey::Sender => (hit.shown.event.sender_text().into_owned(), page.next_of_sender(hit)),
             };
             let order = by.len() + 1;
-            let entry = by.entry(key).or_insert_with(|| OneGroup { order, results: Vec::new() });
+            let next_batch = next.map(|next| next.to_string());
+            let entry = by.entry(key).or_insert_with(|| OneGroup { order, results: Vec::new(), next_batch });
             entry.results.push(hit.shown.event.id.to_string());
         }
         groups.insert(if group.key == GroupKey::RoomId { "room_id" } else { "sender" }, by);

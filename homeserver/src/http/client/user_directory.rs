@@ -32,12 +32,12 @@ struct Body {
 
 #[derive(Serialize)]
 struct Answer {
-    results: Vec<Found>,
+    results: Vec<ShownUser>,
     limited: bool,
 }
 
 #[derive(Serialize)]
-struct Found {
+struct ShownUser {
     user_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     display_name: Option<String>,
@@ -52,7 +52,7 @@ async fn search(
 ) -> Result<Json<Answer>, ApiError> {
     let limit = usize::try_from(body.limit.unwrap_or(USUAL).min(MOST)).unwrap_or(0);
     let (found, limited) = users.search(requester.user, &body.search_term, limit).await?;
-    let show = |user: crate::users::Found| Found {
+    let show = |user: crate::users::DirectoryUser| ShownUser {
         user_id: user.user_id.to_string(),
         display_name: user.display_name,
         avatar_url: user.avatar_url,
@@ -82,15 +82,19 @@ async fn mutual(
     if ask.user_id == requester.user_id {
         return Err(ApiError::invalid_param("Rooms in common are asked for with another user, not with yourself."));
     }
-    let invalid = || ApiError::invalid_param("The parameter `from` is not a token that this server gave out.");
-    let skip = match ask.from.as_deref().filter(|from| !from.is_empty()) {
-        Some(from) => from.strip_prefix('m').and_then(|at| at.parse::<u16>().ok()).ok_or_else(invalid)?,
-        None => 0,
-    };
+    // A token names the last room shown: which others were there before it does not matter.
+    let from: Option<OwnedRoomId> = ask
+        .from
+        .as_deref()
+        .filter(|from| !from.is_empty())
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| ApiError::invalid_param("The parameter `from` is not a token that this server gave out."))?;
     let mut joined = rooms.rooms_in_common(requester.user, &ask.user_id).await?;
-    let (count, skip) = (joined.len(), usize::from(skip).min(joined.len()));
-    joined.drain(..skip);
+    let count = joined.len();
+    joined.retain(|room| from.as_ref().is_none_or(|from| room > from));
+    let more = joined.len() > PAGE;
     joined.truncate(PAGE);
-    let end = skip + joined.len();
-    Ok(Json(Mutual { joined, count, next_batch: (end < count).then(|| format!("m{end}")) }))
+    let next_batch = joined.last().filter(|_| more).map(ToString::to_string);
+    Ok(Json(Mutual { joined, count, next_batch }))
 }

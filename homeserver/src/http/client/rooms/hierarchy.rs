@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 use crate::{
     http::{ApiError, Json, Path, Query, Routes},
     rooms::{
-        Rooms,
+        Branch, Rooms,
         card::{Card, Outside},
-        hierarchy::{HierarchyAsk, HierarchyError, Node, Place},
+        hierarchy::{HierarchyAsk, HierarchyError, HierarchyToken},
         render,
     },
     users::Requester,
@@ -55,7 +55,7 @@ async fn hierarchy(
     Path(room): Path<OwnedRoomId>,
     Query(ask): Query<Ask>,
 ) -> Result<Json<Answer>, ApiError> {
-    let from: Option<Place> = ask
+    let from: Option<HierarchyToken> = ask
         .from
         .as_deref()
         .filter(|from| !from.is_empty())
@@ -75,9 +75,9 @@ async fn hierarchy(
     }))
 }
 
-fn show(node: &Node) -> Result<Shown, ApiError> {
-    let card = (*node.card).clone();
-    let children_state = node.children.iter().map(|child| render::stripped_with_time(child));
+fn show(room: &Branch) -> Result<Shown, ApiError> {
+    let card = (*room.card).clone();
+    let children_state = room.children.iter().map(|child| render::stripped_with_time(child));
     Ok(Shown { outside: card.outside.clone(), card, children_state: children_state.collect::<Result<_, _>>()? })
 }
 

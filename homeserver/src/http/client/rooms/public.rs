@@ -97,7 +97,8 @@ async fn page(
         .map(str::parse)
         .transpose()
         .map_err(|error| ApiError::invalid_param(format!("The parameter `since` is not valid: {error}.")))?;
-    let limit = usize::try_from(limit.unwrap_or(USUAL).min(MOST)).unwrap_or(0);
+    let limit = limit.filter(|limit| *limit > 0).unwrap_or(USUAL).min(MOST);
+    let limit = usize::try_from(limit).unwrap_or(1);
     let ask = DirectoryAsk { term: filter.generic_search_term, types: filter.room_types, since, limit };
     let page = rooms.directory(&ask).await?;
     Ok(Json(Answer {
