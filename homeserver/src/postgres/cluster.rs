@@ -19,6 +19,7 @@ use super::{
     postmaster::{Postmaster, Recipe, answers, running_pid},
     settings::{self, Sizes},
 };
+use crate::backoff::Backoff;
 
 /// A stop takes no longer; PostgreSQL then finishes its last checkpoint by itself.
 const STOP_PATIENCE: Duration = Duration::from_secs(4);
@@ -109,7 +110,7 @@ pub async fn running(data_dir: &Path) -> Result<Option<PgConnectOptions>, Cluste
 
 /// Restarts PostgreSQL whenever it ends by itself, until told to stop it.
 async fn keep(recipe: Recipe, mut postmaster: Postmaster, stop: CancellationToken) {
-    let mut pause = Duration::from_millis(100);
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     loop {
         let since = Instant::now();
         tokio::select! {
@@ -118,14 +119,13 @@ async fn keep(recipe: Recipe, mut postmaster: Postmaster, stop: CancellationToke
         }
         tracing::error!(log = %recipe.folders.log.display(), "PostgreSQL ended; starting it again");
         if since.elapsed() > Duration::from_secs(60) {
-            pause = Duration::from_millis(100);
+            backoff.reset();
         }
         postmaster = loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(pause) => {}
+                () = backoff.wait() => {}
             }
-            pause = (pause * 2).min(Duration::from_secs(5));
             match recipe.start().await {
                 Ok(postmaster) => break postmaster,
                 Err(error) => tracing::error!(%error, "PostgreSQL can't be started again"),

@@ -1,10 +1,6 @@
 //! Pushers whose gateway takes nothing: tried again later and later, with what is unread by then.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Push,
@@ -13,6 +9,7 @@ use super::{
     worker::{Notified, STALE_MS},
 };
 use crate::{
+    backoff::Backoff,
     clock::now_ms,
     storage::{self, Pos, Result, pusher::Pusher},
 };
@@ -37,16 +34,15 @@ impl Push {
     /// Tries a pusher that is behind again and again.
     pub(super) fn pursue_later(&self, pusher: &Pusher) {
         let (push, pusher) = (self.clone(), pusher.clone());
-        tokio::spawn(async move {
-            let mut pause = FIRST_PAUSE;
+        self.0.spawn(async move {
+            let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
             loop {
-                tokio::time::sleep(spread(pause)).await;
+                backoff.wait().await;
                 match push.catch_up(&pusher).await {
                     Ok(true) => return,
                     Ok(false) => {}
                     Err(error) => tracing::warn!(%error, "can't read what a push gateway has missed"),
                 }
-                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         });
     }
@@ -89,10 +85,4 @@ impl Push {
         }
         Ok(true)
     }
-}
-
-/// Between half of `pause` and the whole: gateways that come back are not asked by all at once.
-fn spread(pause: Duration) -> Duration {
-    let share = RandomState::new().hash_one(pause) % 1000;
-    pause / 2 + pause * u32::try_from(share).unwrap_or(0) / 2000
 }

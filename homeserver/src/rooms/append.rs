@@ -4,8 +4,7 @@
 //! as it then is, under the same idempotency key.
 
 use std::{
-    collections::{HashMap, hash_map::RandomState},
-    hash::BuildHasher,
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -24,6 +23,7 @@ use super::{
     unread::{Asked, Audience},
 };
 use crate::{
+    backoff::spread,
     clock::now_ms,
     log::{MAX_BYTES, MAX_EVENTS, Pending, Submitted, Taken},
     metrics,
@@ -159,7 +159,7 @@ impl Rooms {
                 // Another node's writer is let pass. It has its own attempts; this one keeps what it has left of them.
                 Submitted::Held => {
                     held += 1;
-                    tokio::time::sleep(share_of(HELD_PAUSE, held)).await;
+                    tokio::time::sleep(spread(HELD_PAUSE)).await;
                     attempt += u32::from(held % HELD_FOR_ONE == 0);
                 }
             }
@@ -396,12 +396,5 @@ async fn pause(attempt: u32) {
     if attempt < AT_ONCE {
         return;
     }
-    tokio::time::sleep(share_of(FIRST_PAUSE * (1 << (attempt - AT_ONCE).min(6)), attempt)).await;
-}
-
-/// Between half of `longest` and the whole.
-fn share_of(longest: Duration, salt: u32) -> Duration {
-    // Any differing number will do, and a fresh hasher has one.
-    let share = RandomState::new().hash_one(salt) % 1000;
-    longest / 2 + longest * u32::try_from(share).unwrap_or(0) / 2000
+    tokio::time::sleep(spread(FIRST_PAUSE * (1 << (attempt - AT_ONCE).min(6)))).await;
 }
