@@ -6,7 +6,8 @@ mod node;
 use std::sync::Arc;
 
 use roost::{
-    bell::Bell,
+    bell::{Bell, Owner},
+    config,
     rooms::{self, Author, NewRoom, Preset, WriteError},
     storage::Sym,
 };
@@ -14,6 +15,7 @@ use roost_spec::room_version::RoomVersion;
 use roost_tests::nats::Nats;
 use ruma::OwnedRoomId;
 use serde_json::value::RawValue;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use common::Bench;
 use node::Node;
@@ -68,7 +70,7 @@ async fn rooms_of_every_version_are_created_joined_and_written() {
 async fn two_nodes_write_one_room_and_every_acknowledged_event_is_there_once() {
     let bench = Bench::new().await;
     let nats = Nats::start().await;
-    let bell = async || Bell::nats(&nats.url(), "localhost").await.expect("bell");
+    let bell = async || bell(&nats).await;
     let nodes = [bench.node(bell().await).await, bench.node(bell().await).await];
     let alice = nodes[0].user("alice").await;
     let room = nodes[0].public_room(&alice).await;
@@ -160,7 +162,7 @@ async fn memberships_follow_the_rules_of_the_room() {
 async fn whoever_joins_a_busy_room_through_another_node_is_not_starved() {
     let bench = Bench::new().await;
     let nats = Nats::start().await;
-    let bell = async || Bell::nats(&nats.url(), "localhost").await.expect("bell");
+    let bell = async || bell(&nats).await;
     let (busy, other) = (bench.node(bell().await).await, bench.node(bell().await).await);
     let alice = busy.user("alice").await;
     let room = busy.public_room(&alice).await;
@@ -190,3 +192,10 @@ async fn whoever_joins_a_busy_room_through_another_node_is_not_starved() {
 }
 
 const JOINS: usize = 40;
+
+/// A node's end of the bell.
+async fn bell(nats: &Nats) -> Bell {
+    let config = config::Nats { url: vec![config::Secret::new(nats.url())], ..config::Nats::default() };
+    let owner = Owner { tasks: TaskTracker::new(), shutdown: CancellationToken::new() };
+    Bell::open(&config, "localhost", owner).await.expect("bell")
+}

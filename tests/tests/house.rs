@@ -22,7 +22,7 @@ const RANKS: &[&[&str]] = &[
 ];
 
 /// Rooms that any rank may use, and that use no room.
-const LEAVES: &[&str] = &["clock", "config", "metrics", "postgres", "random", "reach"];
+const LEAVES: &[&str] = &["backoff", "clock", "config", "metrics", "postgres", "random", "reach"];
 
 /// Crates that only one room may know.
 const KEEPERS: &[(&str, &[&str])] = &[
@@ -88,6 +88,22 @@ fn a_library_stays_in_its_room() {
         let asks = ["sqlx::query", "query_as(", "query_scalar(", "QueryBuilder"].iter().any(|call| text.contains(call));
         if room != "storage" && asks {
             wrong.push(format!("{}: SQL belongs to storage", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// A task that nobody owns outlives what it works on.
+#[test]
+fn every_task_has_an_owner() {
+    // Whoever spawns there keeps the handle, and waits for it.
+    const KEPT: &[&str] = &["homeserver/src/postgres/cluster.rs"];
+    let mut wrong = Vec::new();
+    for (path, text) in sources("homeserver/src") {
+        let shown = path.strip_prefix(root()).unwrap_or(&path).display().to_string();
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        if text.contains("tokio::spawn(") && !KEPT.contains(&shown.as_str()) {
+            wrong.push(format!("{shown}: spawn it on the node's TaskTracker"));
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, path::PathBuf};
 
 use crate::{
+    bell::Refusal,
     http::TlsError,
     keys::IdentityError,
     media::FolderError,
@@ -40,9 +41,9 @@ pub enum StartError {
     /// A query at the start failed.
     #[error(transparent)]
     Storage(#[from] storage::Error),
-    /// `nats.url` can't be used.
-    #[error("`nats.url` can't be used: {0}")]
-    Bell(Box<dyn std::error::Error + Send + Sync>),
+    /// NATS, as it is configured.
+    #[error("NATS: {0}")]
+    Bell(#[from] Refusal),
     /// The operating system refused threads or signals.
     #[error("can't run here: {0}")]
     System(#[from] io::Error),

@@ -25,6 +25,7 @@ use crate::{
 };
 
 /// Sets how much is logged while the node runs.
+#[derive(Clone)]
 pub(super) struct Level {
     handle: Handle<Targets, Registry>,
     configured: String,
@@ -57,8 +58,11 @@ pub(super) fn start_logging(log: &Log) -> Result<Level, TryInitError> {
 /// The configuration and the command line have checked the text.
 fn targets(text: &str) -> Targets {
     let level: Targets = text.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
-    // PostgreSQL's notices are about nothing ("already exists, skipping"), unless somebody wants them.
-    if text.contains("sqlx") { level } else { level.with_target("sqlx::postgres::notice", LevelFilter::WARN) }
+    // PostgreSQL's notices are about nothing ("already exists, skipping"), and the bell says itself how NATS is, unless
+    // somebody wants to hear it from them.
+    let quiet = [("sqlx", "sqlx::postgres::notice", LevelFilter::WARN), ("async_nats", "async_nats", LevelFilter::OFF)];
+    let unasked = quiet.into_iter().filter(|(word, ..)| !text.contains(word));
+    unasked.fold(level, |level, (_, target, most)| level.with_target(target, most))
 }
 
 impl Level {

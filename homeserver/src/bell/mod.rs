@@ -5,17 +5,16 @@
 //!
 //! **Invariant:** no other room knows NATS, and nothing here is needed for correctness.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+mod nats;
+mod queue;
 
 use bytes::Bytes;
-use futures::StreamExt;
-use tokio::sync::{mpsc, watch};
+pub use nats::Refusal;
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::nats::Nats;
+use crate::config;
 
 /// What is rung about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +54,24 @@ enum Kind {
     Nats(Nats),
 }
 
+/// What is rung about one topic.
+pub struct Rings(Option<mpsc::Receiver<Bytes>>);
+
+/// Whose tasks the bell's are, and what ends them.
 #[derive(Clone)]
-struct Nats {
-    client: async_nats::Client,
-    prefix: Arc<str>,
-    up: Arc<AtomicBool>,
-    came_up: watch::Receiver<u64>,
+pub struct Owner {
+    pub tasks: TaskTracker,
+    pub shutdown: CancellationToken,
+}
+
+impl Rings {
+    /// The next ring. Never for a single node; `None` when the node goes down.
+    pub async fn recv(&mut self) -> Option<Bytes> {
+        match &mut self.0 {
+            Some(rings) => rings.recv().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Bell {
@@ -69,42 +80,24 @@ impl Bell {
         Self(Kind::Alone)
     }
 
-    /// Connects to the NATS server at `url`, now or whenever it comes up. Nodes of one `server_name` hear each other.
+    /// Connects to one of the NATS servers that `config` names, now or whenever one comes up; rings for nobody if it names
+    /// none. Nodes of one `server_name` hear each other.
     ///
     /// # Errors
-    /// If the URL can't be parsed.
-    pub async fn nats(url: &str, server_name: &str) -> Result<Self, async_nats::ConnectError> {
-        let up = Arc::new(AtomicBool::new(false));
-        let (sender, came_up) = watch::channel(0);
-        let seen = Arc::clone(&up);
-        let client = async_nats::ConnectOptions::new()
-            .retry_on_initial_connect()
-            .max_reconnects(None)
-            .reconnect_delay_callback(|attempt| Duration::from_millis(50 * (1 << attempt.min(5)) as u64))
-            .client_capacity(8192)
-            .subscription_capacity(65_536)
-            .event_callback(move |event| {
-                let (seen, sender) = (Arc::clone(&seen), sender.clone());
-                async move {
-                    match event {
-                        async_nats::Event::Connected => {
-                            seen.store(true, Ordering::Release);
-                            sender.send_modify(|n| *n += 1);
-                        }
-                        async_nats::Event::Disconnected | async_nats::Event::Closed => {
-                            seen.store(false, Ordering::Release)
-                        }
-                        // A slow consumer has lost rings: as good as a reconnect.
-                        async_nats::Event::SlowConsumer(_) => sender.send_modify(|n| *n += 1),
-                        _ => {}
-                    }
-                    tracing::debug!(%event, "NATS");
-                }
-            })
-            .connect(url)
-            .await?;
-        let prefix = format!("roost.{}", server_name.replace(['.', '*', '>', ' '], "_")).into();
-        Ok(Self(Kind::Nats(Nats { client, prefix, up, came_up })))
+    /// See [`Refusal`]: what is wrong with the configuration. A server that is away is none.
+    pub async fn open(config: &config::Nats, server_name: &str, owner: Owner) -> Result<Self, Refusal> {
+        if config.url.is_empty() {
+            return Ok(Self::alone());
+        }
+        Ok(Self(Kind::Nats(Nats::open(config, server_name, owner).await?)))
+    }
+
+    /// Connects once, to see whether a server lets us in.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub async fn try_out(config: &config::Nats) -> Result<(), Refusal> {
+        if config.url.is_empty() { Ok(()) } else { nats::try_out(config).await }
     }
 
     /// Whether there may be other nodes.
@@ -112,61 +105,37 @@ impl Bell {
         matches!(self.0, Kind::Nats(_))
     }
 
-    /// Whether rings reach the other nodes at this moment.
+    /// Whether rings reach the other nodes at this moment: connected, and what this node rang itself has just come back.
     pub fn is_up(&self) -> bool {
         match &self.0 {
             Kind::Alone => true,
-            Kind::Nats(nats) => nats.up.load(Ordering::Acquire),
+            Kind::Nats(nats) => nats.is_up(),
         }
     }
 
-    /// Rings; lost without a word where the bell is down.
-    pub async fn ring(&self, topic: Topic, payload: Bytes) {
+    /// Rings, without waiting for anything; lost without a word where the bell is down or slow.
+    pub fn ring(&self, topic: Topic, payload: Bytes) {
         if let Kind::Nats(nats) = &self.0
-            && nats.up.load(Ordering::Acquire)
-            && let Err(error) = nats.client.publish(format!("{}.{}", nats.prefix, topic.as_str()), payload).await
+            // A heartbeat finds out whether it is up again.
+            && (topic == Topic::Heartbeat || nats.is_up())
         {
-            tracing::warn!(%error, "the bell did not ring");
+            nats.ring(topic, payload);
         }
     }
 
     /// Hears what the other nodes ring about `topic` (and this one's own rings). Never ends; silent for a single node.
-    pub fn listen(&self, topic: Topic) -> mpsc::Receiver<Bytes> {
-        let (sender, receiver) = mpsc::channel(4096);
+    pub fn listen(&self, topic: Topic) -> Rings {
         match &self.0 {
-            // Kept open: a receiver that ends would look like a shutdown.
-            Kind::Alone => drop(tokio::spawn(async move { sender.closed().await })),
-            Kind::Nats(nats) => {
-                let nats = nats.clone();
-                tokio::spawn(async move {
-                    while !sender.is_closed() {
-                        match nats.client.subscribe(format!("{}.{}", nats.prefix, topic.as_str())).await {
-                            Ok(mut rings) => {
-                                while let Some(ring) = rings.next().await {
-                                    if sender.send(ring.payload).await.is_err() {
-                                        return;
-                                    }
-                                }
-                            }
-                            Err(error) => tracing::warn!(%error, "the bell can't be heard"),
-                        }
-                        tokio::time::sleep(Duration::from_millis(200)).await;
-                    }
-                });
-            }
+            Kind::Alone => Rings(None),
+            Kind::Nats(nats) => Rings(Some(nats.listen(topic))),
         }
-        receiver
     }
 
     /// Returns when the bell comes (back) up: what was rung meanwhile is lost. Never for a single node.
     pub async fn came_up(&mut self) {
         match &mut self.0 {
             Kind::Alone => std::future::pending().await,
-            Kind::Nats(nats) => {
-                if nats.came_up.changed().await.is_err() {
-                    std::future::pending().await
-                }
-            }
+            Kind::Nats(nats) => nats.came_up().await,
         }
     }
 }

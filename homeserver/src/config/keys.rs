@@ -114,8 +114,33 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "nats.url",
         default: Absent("\"nats://127.0.0.1:4222\""),
-        comment: "The bell between nodes. Not set: this is the only node.",
-        set: |config, value| put(&mut config.nats.url, nats_url(value).map(Some)),
+        comment: "The bell between nodes. Not set: this is the only node. \"nats://user:password@host\" or \"nats://token@host\",\n\
+                  \"tls://host\" with TLS; several servers of one cluster as a list, or with commas between them.",
+        set: |config, value| put(&mut config.nats.url, nats_servers(value)),
+    },
+    Key {
+        name: "nats.credentials",
+        default: Absent("\"/etc/roost/nats.creds\""),
+        comment: "A credentials file of NATS (a user's JWT and seed), as `nsc generate creds` writes it.",
+        set: |config, value| put(&mut config.nats.credentials, path(value).map(Some)),
+    },
+    Key {
+        name: "nats.tls.authority",
+        default: Absent("\"/etc/roost/nats-root.pem\""),
+        comment: "Who signed the NATS server's certificate (PEM). Not set: somebody whom the system trusts.",
+        set: |config, value| put(&mut config.nats.tls.authority, path(value).map(Some)),
+    },
+    Key {
+        name: "nats.tls.certificate",
+        default: Absent("\"/etc/roost/nats.pem\""),
+        comment: "A certificate of our own (PEM), for a server that asks for one.",
+        set: |config, value| put(&mut config.nats.tls.certificate, path(value).map(Some)),
+    },
+    Key {
+        name: "nats.tls.key",
+        default: Absent("\"/etc/roost/nats.key.pem\""),
+        comment: "The key of `nats.tls.certificate` (PEM).",
+        set: |config, value| put(&mut config.nats.tls.key, path(value).map(Some)),
     },
     Key {
         name: "registration.mode",
@@ -383,10 +408,21 @@ fn delegate(value: &Value) -> Result<String, String> {
     }
 }
 
-fn nats_url(value: &Value) -> Result<super::Secret, String> {
-    let url = secret(value)?;
-    let known = ["nats://", "tls://", "ws://", "wss://"].iter().any(|scheme| url.expose().starts_with(scheme));
-    if known { Ok(url) } else { Err("must be an address like \"nats://127.0.0.1:4222\"".to_owned()) }
+/// One text, or a list of them, each with commas between its parts. Never repeated in the error: it may hold a password.
+fn nats_servers(value: &Value) -> Result<Vec<super::Secret>, String> {
+    let texts = match value {
+        Value::Array(items) => items.iter().map(text).collect::<Result<Vec<_>, _>>()?,
+        one => vec![text(one)?],
+    };
+    let servers: Vec<_> = texts.iter().flat_map(|text| text.split(',')).map(str::trim).collect();
+    let known = |url: &&str| {
+        let host = url.strip_prefix("nats://").or_else(|| url.strip_prefix("tls://"));
+        host.is_some_and(|host| !host.is_empty())
+    };
+    if servers.is_empty() || !servers.iter().all(known) {
+        return Err("must be addresses like \"nats://127.0.0.1:4222\"".to_owned());
+    }
+    Ok(servers.into_iter().map(|url| super::Secret::new(url.to_owned())).collect())
 }
 
 fn room_version(value: &Value) -> Result<RoomVersion, String> {

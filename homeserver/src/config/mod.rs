@@ -123,8 +123,23 @@ pub struct Database {
 /// `nats.*`
 #[derive(Clone, Debug, Default)]
 pub struct Nats {
-    /// Absent: one node, with an in-process bell.
-    pub url: Option<Secret>,
+    /// Servers of one cluster; none: one node, with an in-process bell.
+    pub url: Vec<Secret>,
+    /// A file of NATS's own, with a user's token and key.
+    pub credentials: Option<PathBuf>,
+    /// How connections are encrypted.
+    pub tls: NatsTls,
+}
+
+/// `nats.tls.*`
+#[derive(Clone, Debug, Default)]
+pub struct NatsTls {
+    /// PEM: who signed the server's certificate; absent: somebody whom the system trusts.
+    pub authority: Option<PathBuf>,
+    /// PEM: our own certificate, where the server asks for one.
+    pub certificate: Option<PathBuf>,
+    /// PEM.
+    pub key: Option<PathBuf>,
 }
 
 /// `registration.*`

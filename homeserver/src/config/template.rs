@@ -78,6 +78,6 @@ mod tests {
             .collect();
         let config = parse(&examples).unwrap();
         assert_eq!(config.server_name, "example.org");
-        assert!(config.nats.url.is_some() && config.metrics.listen.is_some());
+        assert!(!config.nats.url.is_empty() && config.metrics.listen.is_some());
     }
 }

@@ -47,7 +47,7 @@ impl Keys {
         }
         if self.0.bell.is_shared() && !devices.is_empty() {
             match serde_json::to_vec(devices) {
-                Ok(payload) => self.0.bell.ring(Topic::Keys, Bytes::from(payload)).await,
+                Ok(payload) => self.0.bell.ring(Topic::Keys, Bytes::from(payload)),
                 Err(error) => tracing::error!(%error, "device numbers can't be written as JSON"),
             }
         }

@@ -19,6 +19,7 @@ use ipnet::IpNet;
 use ruma::OwnedServerName;
 use sqlx::PgPool;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 pub use self::{
     download::{Access, Download, DownloadError},
@@ -46,6 +47,7 @@ struct Inner {
     previews: Option<Previews>,
     /// Changes when an upload came in that somebody may wait for.
     arrivals: watch::Sender<()>,
+    tasks: TaskTracker,
 }
 
 /// What media is built from.
@@ -58,6 +60,8 @@ pub struct Options {
     pub serve_unauthenticated: bool,
     /// Private networks in which pages may be previewed; `None`: no page is.
     pub previews: Option<Vec<IpNet>>,
+    /// The node's, which waits for their end when it goes down.
+    pub tasks: TaskTracker,
 }
 
 /// What is taken.
@@ -75,7 +79,7 @@ impl Media {
     /// # Errors
     /// If the folder can't be made or marked, or the database is away.
     pub async fn open(options: Options) -> Result<Self, FolderError> {
-        let Options { pool, folder: path, server_name, limits, serve_unauthenticated, previews } = options;
+        let Options { pool, folder: path, server_name, limits, serve_unauthenticated, previews, tasks } = options;
         let previews = previews.map(Previews::new).transpose()?;
         let folder = Folder::open(path.clone()).await?;
         let (standing, frozen_ts) = marker::claim(&pool, &path).await?;
@@ -84,7 +88,7 @@ impl Media {
         }
         let frozen_ts = (!serve_unauthenticated).then_some(frozen_ts);
         let (studio, arrivals) = (Studio::new(), watch::Sender::new(()));
-        Ok(Self(Arc::new(Inner { pool, folder, server_name, limits, frozen_ts, studio, previews, arrivals })))
+        Ok(Self(Arc::new(Inner { pool, folder, server_name, limits, frozen_ts, studio, previews, arrivals, tasks })))
     }
 
     /// The largest upload, in bytes.

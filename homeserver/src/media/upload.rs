@@ -158,7 +158,7 @@ impl Media {
         user: UserNr,
         waited_for: bool,
     ) -> Result<OwnedMxcUri, UploadError> {
-        let kept = tokio::spawn(self.clone().keep(arrived, row, user, waited_for));
+        let kept = self.0.tasks.spawn(self.clone().keep(arrived, row, user, waited_for));
         kept.await.map_err(|ended| UploadError::Io(std::io::Error::other(ended)))?
     }
 

@@ -107,7 +107,7 @@ impl Presence {
             return;
         }
         match serde_json::to_vec(&ring) {
-            Ok(payload) => self.0.bell.ring(Topic::Ephemeral, Bytes::from(payload)).await,
+            Ok(payload) => self.0.bell.ring(Topic::Ephemeral, Bytes::from(payload)),
             Err(error) => tracing::error!(%error, "what is ephemeral can't be written as JSON"),
         }
     }

@@ -212,7 +212,7 @@ impl Push {
             return;
         }
         match serde_json::to_vec(&Ring { writer: self.0.log.writer(), pusher: pusher.nr, unread }) {
-            Ok(payload) => self.0.bell.ring(Topic::Badges, Bytes::from(payload)).await,
+            Ok(payload) => self.0.bell.ring(Topic::Badges, Bytes::from(payload)),
             Err(error) => tracing::error!(%error, "what a gateway was told can't be written as JSON"),
         }
     }

@@ -92,7 +92,7 @@ impl Push {
     /// Puts something into a pusher's lane, and has it driven.
     pub(super) fn put(&self, pusher: &Pusher, job: Job) {
         if let Some(starting) = self.0.lanes.put(pusher, job) {
-            tokio::spawn(self.clone().drive(starting));
+            self.0.spawn(self.clone().drive(starting));
         }
     }
 

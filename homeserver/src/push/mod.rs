@@ -63,6 +63,16 @@ struct Inner {
     follow: Arc<Follow>,
     gateway: gateway::Gateway,
     lanes: lane::Lanes,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Inner {
+    /// A task of the node's, which ends with it: what it has not done is found in the database.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move { shutdown.run_until_cancelled(work).await });
+    }
 }
 
 impl Push {
@@ -75,8 +85,18 @@ impl Push {
         let gateway = gateway::Gateway::new(allowed_private_networks)
             .map_err(|error| storage::Error::Inconsistent(format!("no HTTP client: {error}")))?;
         follow.holders.fill(storage::pusher::holders(&pool).await?);
-        let push =
-            Self(Arc::new(Inner { pool, connect, log, bell, rooms, follow, gateway, lanes: lane::Lanes::new() }));
+        let push = Self(Arc::new(Inner {
+            pool,
+            connect,
+            log,
+            bell,
+            rooms,
+            follow,
+            gateway,
+            lanes: lane::Lanes::new(),
+            tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
+        }));
         tasks.spawn(push.clone().work(shutdown.clone()));
         tasks.spawn(push.clone().hear_badges(shutdown.clone()));
         tasks.spawn(push.clone().keep_badges(shutdown.clone()));

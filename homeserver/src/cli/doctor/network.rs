@@ -10,7 +10,10 @@ use super::{
     servers,
     web::{Answer, client, json},
 };
-use crate::{bell::Bell, config::Config};
+use crate::{
+    bell::{Bell, Refusal},
+    config::Config,
+};
 
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
     let mut findings = vec![bell(config).await];
@@ -29,22 +32,27 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
 }
 
 async fn bell(config: &Config) -> Finding {
-    let Some(url) = &config.nats.url else { return Finding::good("nats", "not set: this is the only node") };
-    let opened = Bell::nats(url.expose(), config.server_name.as_str()).await;
-    let up = async {
-        let Ok(bell) = &opened else { return false };
-        while !bell.is_up() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        true
-    };
-    if in_time(up).await == Some(true) {
-        Finding::good("nats", "answers")
-    } else {
-        let advice =
-            "look whether nats-server runs at `nats.url`; until then nodes hear of each other's writes 50 ms later";
-        Finding::wrong("nats", "does not answer", advice)
+    if config.nats.url.is_empty() {
+        return Finding::good("nats", "not set: this is the only node");
     }
+    let refusal = match in_time(Bell::try_out(&config.nats)).await {
+        Some(Ok(())) => return Finding::good("nats", "answers"),
+        Some(Err(refusal @ Refusal::Away(_))) => {
+            let advice =
+                "look whether nats-server runs at `nats.url`; until then nodes hear of each other's writes 50 ms later";
+            return Finding::wrong("nats", refusal.to_string(), advice);
+        }
+        None => return Finding::wrong("nats", "does not answer", "look whether nats-server runs at `nats.url`"),
+        Some(Err(refusal)) => refusal,
+    };
+    let remedy = match &refusal {
+        Refusal::Unauthorized => "set user and password, or a token, in `nats.url`, or `nats.credentials`",
+        Refusal::Tls(_) => {
+            "`nats.tls.authority` names who signed the server's certificate, which must hold the host's name"
+        }
+        _ => "mend it, then ask again",
+    };
+    Finding::wrong("nats", refusal.to_string(), remedy)
 }
 
 /// The server, asked where it listens.

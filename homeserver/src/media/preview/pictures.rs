@@ -46,7 +46,7 @@ impl Media {
         let row = row(&name(&hash.finalize()), &arrived, described);
         let (uri, size) = (self.uri(&row.id), arrived.size);
         // As an upload: not ended between the file and its row.
-        let kept = tokio::spawn(self.clone().settle(arrived, row));
+        let kept = self.0.tasks.spawn(self.clone().settle(arrived, row));
         kept.await.map_err(|ended| UploadError::Io(std::io::Error::other(ended)))??;
         let (width, height) = (look.width, look.height);
         Ok(Some(Picture { uri, content_type: look.content_type, width, height, size }))
