@@ -3,7 +3,7 @@
 //! One rank may use the ranks below it, never one above nor one beside it (`tests/tests/house.rs` reads the imports):
 //!
 //! `cli · app → http → admin → account · inbound → sync · push · appservice · outbound · oauth · media → keys · rooms ·
-//! presence → users → log → storage · bell`; `backoff`, `clock`, `config`, `metrics`, `postgres`, `random` and
+//! presence → users → log → storage · bell`; `backoff`, `cache`, `clock`, `config`, `metrics`, `postgres`, `random` and
 //! `reach` are leaves that any rank may use.
 //!
 //! **Invariant:** nothing stands here but this table of contents.
@@ -16,6 +16,7 @@ pub mod app;
 pub mod backoff;
 pub mod backup;
 pub mod bell;
+pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -22,7 +22,7 @@ const RANKS: &[&[&str]] = &[
 ];
 
 /// Rooms that any rank may use, and that use no room.
-const LEAVES: &[&str] = &["backoff", "clock", "config", "metrics", "postgres", "random", "reach"];
+const LEAVES: &[&str] = &["backoff", "cache", "clock", "config", "metrics", "postgres", "random", "reach"];
 
 /// Crates that only one room may know.
 const KEEPERS: &[(&str, &[&str])] = &[

@@ -5,13 +5,15 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use moka::sync::Cache;
 use ruma::OwnedRoomId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Room, Rooms, StateKey, StateMap, StoredEvent};
-use crate::storage::{self, EventNr, FrameNr, Membership, Result, RoomNr, Sym, UserNr};
+use crate::{
+    cache::Cache,
+    storage::{self, EventNr, FrameNr, Membership, Result, RoomNr, Sym, UserNr},
+};
 
 /// What is said of a room to who is not in it. Written as the protocol has it.
 #[derive(Debug, Clone, Serialize)]

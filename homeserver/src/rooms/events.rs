@@ -8,10 +8,9 @@ use std::{
     },
 };
 
-use moka::{policy::EvictionPolicy, sync::Cache};
-
 use super::{Rooms, StoredEvent, recent::Recent};
 use crate::{
+    cache::Cache,
     log::{Apply, Slice},
     metrics,
     storage::{self, Error, EventNr, Result, RoomNr},
@@ -54,15 +53,8 @@ struct Doubt {
 impl Events {
     pub fn new() -> Self {
         Self {
-            by_nr: Cache::builder()
-                .max_capacity(CAPACITY)
-                .weigher(|_, entry: &Entry| entry.event.weight())
-                .eviction_policy(EvictionPolicy::lru())
-                .build(),
-            by_id: Cache::builder()
-                .max_capacity(IDS)
-                .weigher(|id: &Arc<str>, _: &EventNr| u32::try_from(id.len() + 120).unwrap_or(u32::MAX))
-                .build(),
+            by_nr: Cache::weighed(CAPACITY, |_, entry: &Entry| entry.event.weight()),
+            by_id: Cache::weighed(IDS, |id: &Arc<str>, _: &EventNr| u32::try_from(id.len() + 120).unwrap_or(u32::MAX)),
             doubt: Mutex::default(),
             any_doubt: AtomicBool::new(false),
             recent: Recent::new(),

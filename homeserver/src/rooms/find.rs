@@ -2,12 +2,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use moka::sync::Cache;
 use roost_spec::room_version::{RoomRules, RoomVersion};
 use ruma::{OwnedRoomId, RoomId};
 
 use super::Rooms;
-use crate::storage::{self, Error, Result, RoomNr};
+use crate::{
+    cache::Cache,
+    storage::{self, Error, Result, RoomNr},
+};
 
 /// What never changes of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]

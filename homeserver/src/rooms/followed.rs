@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use moka::sync::Cache;
+use crate::cache::Cache;
 
 /// How often a value is loaded anew because it changed meanwhile; then it is used, but not kept.
 const ATTEMPTS: usize = 4;

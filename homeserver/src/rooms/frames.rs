@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
 use sqlx::PgPool;
 
 use super::{Rooms, state::Frame};
-use crate::storage::{self, FrameNr, Result};
+use crate::{
+    cache::Cache,
+    storage::{self, FrameNr, Result},
+};
 
 /// Frames by number. A frame never changes, so nothing here is ever dropped for being stale.
 #[derive(Clone)]
@@ -18,7 +20,7 @@ const CAPACITY: u64 = 32 << 20;
 impl Frames {
     pub fn new() -> Self {
         let weigh = |_: &FrameNr, frame: &Arc<Frame>| u32::try_from(2048 + frame.state.len() * 8).unwrap_or(u32::MAX);
-        Self(Cache::builder().max_capacity(CAPACITY).weigher(weigh).build())
+        Self(Cache::weighed(CAPACITY, weigh))
     }
 
     pub fn insert(&self, frame: &Arc<Frame>) {

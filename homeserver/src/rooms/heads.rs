@@ -8,12 +8,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use moka::sync::Cache;
 use roost_spec::event::{EventRef, Pdu};
 use serde::Deserialize;
 
 use super::{Room, Rooms, StateMap, followed::Followed, frames::Frames, state::Frame};
 use crate::{
+    cache::Cache,
     log::{Apply, LogEvent, Slice},
     metrics,
     storage::{self, Error, EventNr, Pos, Result, RoomNr},

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
 use ruma::{OwnedRoomId, UserId};
 
 use super::{Rooms, followed::Followed};
 use crate::{
+    cache::Cache,
     log::{Apply, Slice},
     storage::{self, Membership, Result, RoomNr, UserNr, member::OfUser},
 };
@@ -43,13 +43,12 @@ const CAPACITY: u64 = 16 << 20;
 
 impl Members {
     pub fn new() -> Self {
-        let users = Cache::builder()
-            .max_capacity(CAPACITY)
-            .weigher(|_, m: &Arc<Memberships>| u32::try_from(128 + m.all.len() * 48).unwrap_or(u32::MAX));
-        let joined = Cache::builder()
-            .max_capacity(CAPACITY)
-            .weigher(|_, m: &Arc<[UserNr]>| u32::try_from(64 + m.len() * 4).unwrap_or(u32::MAX));
-        Self { users: Followed::new(users.build()), joined: Followed::new(joined.build()) }
+        let users = Cache::weighed(CAPACITY, |_, m: &Arc<Memberships>| {
+            u32::try_from(128 + m.all.len() * 48).unwrap_or(u32::MAX)
+        });
+        let joined =
+            Cache::weighed(CAPACITY, |_, m: &Arc<[UserNr]>| u32::try_from(64 + m.len() * 4).unwrap_or(u32::MAX));
+        Self { users: Followed::new(users), joined: Followed::new(joined) }
     }
 
     /// Drops what is known of `user`: for what changes a membership row beside the log.

@@ -1,18 +1,20 @@
 //! A transaction ID is good for one event.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use moka::sync::Cache;
 use tokio::sync::OnceCell;
 
 use super::{Rooms, WriteError};
-use crate::storage::{self, commit::TxnKey};
+use crate::{
+    cache::Cache,
+    storage::{self, commit::TxnKey},
+};
 
 /// Transactions under way and just done. Older ones are known to the database, which says so in the commit itself.
 pub(super) type RecentTxns = Cache<TxnKey, Arc<OnceCell<Arc<str>>>>;
 
 pub(super) fn recent_txns() -> RecentTxns {
-    Cache::builder().max_capacity(20_000).time_to_live(Duration::from_secs(600)).build()
+    Cache::new(20_000)
 }
 
 impl Rooms {

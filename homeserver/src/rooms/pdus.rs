@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use moka::sync::Cache;
 use roost_spec::event::Pdu;
 
 use super::{Room, Rooms, state::StateMap};
-use crate::storage::{self, Error, EventNr, Result, Sym};
+use crate::{
+    cache::Cache,
+    storage::{self, Error, EventNr, Result, Sym},
+};
 
 /// Parsed events by number.
 #[derive(Clone)]
@@ -18,7 +20,7 @@ const CAPACITY: u64 = 16 << 20;
 impl Pdus {
     pub fn new() -> Self {
         let weigh = |_: &EventNr, pdu: &Pdu| u32::try_from(512 + pdu.json().len() * 3).unwrap_or(u32::MAX);
-        Self(Cache::builder().max_capacity(CAPACITY).weigher(weigh).build())
+        Self(Cache::weighed(CAPACITY, weigh))
     }
 
     pub fn get(&self, nr: EventNr) -> Option<Pdu> {

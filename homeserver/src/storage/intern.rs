@@ -5,11 +5,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use moka::sync::Cache;
 use sqlx::PgPool;
 
 use super::{Result, Sym};
-use crate::metrics;
+use crate::{cache::Cache, metrics};
 
 /// The interner: one table, cached. A number never changes its meaning, so that nothing here is ever invalidated.
 #[derive(Clone)]

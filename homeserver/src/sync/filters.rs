@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
 use ruma::api::client::filter::{EventFormat, FilterDefinition};
 
 use super::{Filter, Sync};
-use crate::storage::{self, UserNr};
+use crate::{
+    cache::Cache,
+    storage::{self, UserNr},
+};
 
 /// Stored filters in memory. A number never changes its meaning.
 pub(super) struct Filters(Cache<(UserNr, i32), Arc<Filter>>);

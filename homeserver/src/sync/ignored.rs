@@ -7,11 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moka::sync::Cache;
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::Sync;
 use crate::{
+    cache::Cache,
     rooms::{INVITE_PERMISSION, InviteRules, Permission},
     storage::{self, EventNr, Pos, Result, RoomNr, UserNr, member::OfUser},
 };

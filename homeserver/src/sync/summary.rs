@@ -2,10 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use moka::sync::Cache;
-
 use super::Sync;
-use crate::storage::{self, FrameNr, Result, RoomNr, UserNr, sync::Summary};
+use crate::{
+    cache::Cache,
+    storage::{self, FrameNr, Result, RoomNr, UserNr, sync::Summary},
+};
 
 /// Heroes at most.
 const HEROES: usize = 5;

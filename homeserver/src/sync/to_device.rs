@@ -1,9 +1,10 @@
 //! Messages to the device: delivered in order, deleted when the next token shows that they arrived.
 
-use moka::sync::Cache;
-
 use super::Sync;
-use crate::storage::{self, DeviceNr, Pos, Result};
+use crate::{
+    cache::Cache,
+    storage::{self, DeviceNr, Pos, Result},
+};
 
 /// Messages in one answer of `/sync`.
 pub(super) const LIMIT: i64 = 100;

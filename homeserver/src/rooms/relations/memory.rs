@@ -5,10 +5,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use moka::sync::Cache;
-
 use super::{Related, Said};
 use crate::{
+    cache::Cache,
     log::{Apply, Slice},
     rooms::StoredEvent,
     storage::{Pos, RoomNr},

@@ -26,8 +26,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use moka::sync::Cache;
-
 pub(super) use self::evaluate::Asked;
 pub use self::{
     audience::Audience,
@@ -38,6 +36,7 @@ pub use self::{
 use self::{counts::Seen, notes::Notes};
 use super::followed::Followed;
 use crate::{
+    cache::Cache,
     log::{Apply, Notice, Slice},
     storage::{Membership, Pos, RoomNr, UserNr},
 };
@@ -106,7 +105,7 @@ impl UnreadCaches {
             u32::try_from(members).unwrap_or(u32::MAX)
         };
         Self {
-            audiences: Followed::new(Cache::builder().max_capacity(AUDIENCES).weigher(weigh).build()),
+            audiences: Followed::new(Cache::weighed(AUDIENCES, weigh)),
             rules: Followed::new(Cache::new(RULES)),
             notes: Notes::new(),
             seen: Cache::new(SEEN),
