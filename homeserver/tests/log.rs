@@ -1,6 +1,8 @@
 //! The log against a real PostgreSQL: what one commit promises to two nodes that share a database.
 
 mod common;
+#[path = "log/sustained.rs"]
+mod sustained;
 
 use std::sync::Arc;
 
@@ -149,7 +151,7 @@ async fn a_resubmitted_batch_gets_its_first_outcome() {
     let again = commit::call(&mut conn, 7, 1, 0, &batch).await.expect("commit");
     assert_eq!((first.first, first.last), (again.first, again.last));
     assert_eq!(bench.count("select count(*) from slice").await, 1);
-    assert_eq!(bench.count("select pos from counter").await, first.last.0);
+    assert_eq!(bench.count("select last from slice").await, first.last.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -157,7 +157,7 @@ async fn memberships_follow_the_rules_of_the_room() {
 }
 
 /// One node fills a room with messages, so that its tail never rests; through the other, people come in.
-/// With `hold` in `commit_v2` set to no time at all, one of them is always second until they have no attempt left.
+/// With `hold` in `commit_v3` set to no time at all, one of them is always second until they have no attempt left.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_joins_a_busy_room_through_another_node_is_not_starved() {
     let bench = Bench::new().await;

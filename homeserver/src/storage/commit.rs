@@ -1,4 +1,4 @@
-//! The commit: one call of `commit_v2` for all that a node has to write; what changes about users goes before it, in the same
+//! The commit: one call of `commit_v3` for all that a node has to write; what changes about users goes before it, in the same
 //! statement.
 
 use std::{collections::HashMap, sync::Arc};
@@ -141,6 +141,12 @@ impl TxnKey {
         key.copy_from_slice(&hasher.finalize()[..16]);
         Self { device, key }
     }
+
+    /// As the table `sent` has it (`sent_key_v1`): the event that it leads to tells whose key it is.
+    pub(super) fn short(&self) -> i64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.key;
+        i64::from_be_bytes([a, b, c, d, e, f, g, h]) ^ self.device.0
+    }
 }
 
 /// A client's transaction.
@@ -249,8 +255,7 @@ struct Row {
     last: Pos,
     outcome: Vec<i16>,
     ord_base: Option<Vec<i64>>,
-    known_device: Option<Vec<i64>>,
-    known_key: Option<Vec<Vec<u8>>>,
+    known_event: Option<Vec<i32>>,
     known_event_id: Option<Vec<String>>,
     changed: Vec<i16>,
     again: bool,
@@ -263,12 +268,13 @@ struct Row {
 /// Relations are written in the commit's own statement, beside the function: it knows nothing of what events say. Users are
 /// changed before it, as locks go, and what that tells is told by it.
 const CALL: &str = "select c.*, u.outcome as changed, u.again, u.devices as told_devices, u.rooms as told_rooms, \
-    u.users as told_users, u.notices as told_notices, case when cardinality($78::integer[]) + cardinality($54::integer[]) > 0 then \
-    relate_v1(c.outcome, c.ord_base, $4, $78, $79, $80, $81, $82, $83, $84, $85, $54, $55) end as related from \
-    change_users_v1($1, $2, $3, $86, $87) as u cross join lateral commit_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
-    $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, \
-    $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, \
-    $61, $62, $63, $64, $65, $66, $67, $68, $69, $70, $71, $72, $73, $74 || u.devices, $75 || u.rooms, $76 || u.users, $77 || u.notices) as c";
+    u.users as told_users, u.notices as told_notices, case when cardinality($73::integer[]) + cardinality($49::integer[]) > 0 then \
+    relate_v1(c.outcome, c.ord_base, $4, $73, $74, $75, $76, $77, $78, $79, $80, $49, $50) end as related from \
+    change_users_v1($1, $2, $3, $81, $82) as u cross join lateral \
+    commit_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
+    $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, \
+    $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, \
+    $63, $64, $65, $66, $67, $68, $69 || u.devices, $70 || u.rooms, $71 || u.users, $72 || u.notices) as c";
 
 /// Commits `batch` under (`writer`, `number`); the same pair again gets the first answer.
 ///
@@ -279,14 +285,13 @@ pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, b
     let owned: Vec<(i32, &EventWrite)> =
         (1..).zip(rooms).flat_map(|(i, room)| room.events.iter().map(move |e| (i, e))).collect();
     let frames: Vec<(i32, &FrameWrite)> = owned.iter().filter_map(|(i, e)| Some((*i, e.new_frame.as_ref()?))).collect();
-    let txns: Vec<(i32, &EventWrite, TxnKey)> =
-        owned.iter().filter_map(|(i, e)| Some((*i, *e, e.txn.as_ref()?.key))).collect();
+    let txns: Vec<(i32, TxnKey)> =
+        (1..).zip(&owned).filter_map(|(at, (_, e))| Some((at, e.txn.as_ref()?.key))).collect();
     let redactions: Vec<(i32, &EventWrite, &Redacted)> =
         owned.iter().filter_map(|(i, e)| Some((*i, *e, e.redacts.as_ref()?))).collect();
     let members: Vec<(i32, &EventWrite, Membership)> =
         (1..).zip(&owned).filter_map(|(at, (_, e))| Some((at, *e, e.membership?))).collect();
-    let consumed: Vec<(i32, EventNr)> =
-        (1..).zip(rooms).flat_map(|(i, room)| room.consumed.iter().map(move |nr| (i, *nr))).collect();
+    let consumed: Vec<EventNr> = rooms.iter().flat_map(|room| room.consumed.iter().copied()).collect();
     let queued: Vec<(i32, &_)> =
         (1..).zip(&batch.to_device).flat_map(|(i, w)| w.messages.iter().map(move |m| (i, m))).collect();
 
@@ -303,7 +308,7 @@ pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, b
     users.sort_by_key(|(_, write)| write.user);
     let changes = users.iter().map(|(_, write)| write.change.to_json()).collect::<Result<Vec<String>>>()?;
 
-    let row: Row = sqlx::query_as(CALL)
+    let mut row: Row = sqlx::query_as(CALL)
         .bind(writer)
         .bind(number)
         .bind(now)
@@ -315,12 +320,9 @@ pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, b
         .bind(list(rooms, |r| r.built_frame))
         .bind(list(rooms, |r| r.events.iter().any(|e| e.new_frame.is_some())))
         .bind(list(rooms, |r| r.events.last().map_or(r.built_on, |e| e.nr)))
-        .bind(list(rooms, |r| r.events.last().map_or(r.built_frame, |e| e.frame)))
         .bind(list(rooms, |r| i32::try_from(r.events.len()).unwrap_or(i32::MAX)))
-        .bind(running.totals)
         .bind(list(rooms, |r| r.hold))
-        .bind(list(&consumed, |c| c.0))
-        .bind(list(&consumed, |c| c.1))
+        .bind(consumed)
         .bind(list(&owned, |(i, _)| *i))
         .bind(list(&owned, |(_, e)| e.nr))
         .bind(list(&owned, |(_, e)| &*e.id))
@@ -353,10 +355,8 @@ pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, b
         .bind(list(&members, |(at, ..)| *at))
         .bind(list(&members, |(_, e, _)| e.state_key))
         .bind(list(&members, |(.., m)| *m as i16))
-        .bind(list(&txns, |(i, ..)| *i))
-        .bind(list(&txns, |(.., t)| t.device))
-        .bind(list(&txns, |(.., t)| t.key.as_slice()))
-        .bind(list(&txns, |(_, e, _)| &*e.id))
+        .bind(list(&txns, |(at, _)| *at))
+        .bind(list(&txns, |(_, key)| key.short()))
         .bind(list(&redactions, |(i, ..)| *i))
         .bind(list(&redactions, |(.., r)| r.target))
         .bind(list(&redactions, |(_, e, _)| e.nr))
@@ -393,7 +393,14 @@ pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, b
         .bind(changes)
         .fetch_one(conn)
         .await?;
-    row.answer(&users)
+    let known = row.known_event.take().unwrap_or_default().into_iter().map(|at| {
+        let event = usize::try_from(at).ok().and_then(|at| owned.get(at.checked_sub(1)?));
+        event
+            .and_then(|(_, e)| Some(e.txn.as_ref()?.key))
+            .ok_or_else(|| super::Error::Inconsistent(format!("commit_v3 knows event {at}")))
+    });
+    let known = known.collect::<Result<_>>()?;
+    row.answer(known, &users)
 }
 
 /// What needs no lock to be counted.
@@ -403,8 +410,6 @@ struct Running<'a> {
     /// to it.
     places: Vec<i32>,
     main: Vec<i64>,
-    /// A room each: how many notify in its main timeline.
-    totals: Vec<i64>,
     /// Events in threads, by their 1-based index, with how many of the thread notify, up to each.
     threads: Vec<(i32, &'a str, i64)>,
 }
@@ -429,7 +434,6 @@ impl<'a> Running<'a> {
                 running.places.push(place);
                 running.main.push(main);
             }
-            running.totals.push(main);
         }
         running
     }
@@ -440,7 +444,8 @@ fn list<'a, T, U>(items: &'a [T], field: impl FnMut(&'a T) -> U) -> Vec<U> {
 }
 
 impl Row {
-    fn answer(self, users: &[(usize, &UserWrite)]) -> Result<Answer> {
+    /// `known`: the keys of the transactions that were known.
+    fn answer(self, known: Vec<TxnKey>, users: &[(usize, &UserWrite)]) -> Result<Answer> {
         let mut changed = vec![Became::Absent; users.len()];
         for ((place, _), code) in users.iter().zip(self.changed) {
             changed[*place] = Became::from_code(code)?;
@@ -454,22 +459,11 @@ impl Row {
                 2 => Ok(Outcome::Known),
                 3 => Ok(Outcome::Beside),
                 4 => Ok(Outcome::Held),
-                other => Err(super::Error::Inconsistent(format!("commit_v2 answered outcome {other}"))),
+                other => Err(super::Error::Inconsistent(format!("commit_v3 answered outcome {other}"))),
             })
             .collect::<Result<_>>()?;
-        let devices = self.known_device.unwrap_or_default();
-        let keys = self.known_key.unwrap_or_default();
         let ids = self.known_event_id.unwrap_or_default();
-        let known = devices
-            .into_iter()
-            .zip(keys)
-            .zip(ids)
-            .map(|((device, key), id)| {
-                let key =
-                    key.try_into().map_err(|_| super::Error::Inconsistent("a transaction key's length".to_owned()))?;
-                Ok((TxnKey { device: DeviceNr(device), key }, Arc::from(id)))
-            })
-            .collect::<Result<_>>()?;
+        let known = known.into_iter().zip(ids).map(|(key, id)| (key, Arc::from(id))).collect();
         Ok(Answer {
             generation: self.generation.unwrap_or(0),
             first: self.first,

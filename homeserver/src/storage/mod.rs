@@ -50,7 +50,7 @@ pub use database::{Database, OpenError};
 pub use intern::Interner;
 pub use nr::{DeviceNr, EventNr, FrameNr, Membership, Pos, RoomNr, Sym, UserNr};
 use sqlx::{
-    PgPool,
+    Connection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -91,6 +91,10 @@ impl From<sqlx::Error> for Error {
 /// The result of a query.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What a request asks for is given up after so long: the client has left by then, and a long query keeps what others write
+/// from being cleaned up.
+const STATEMENT_PATIENCE: &str = "20s";
+
 /// Opens the pool. No connection of it is ever held across another acquire, a long-poll or a network call.
 pub fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
     PgPoolOptions::new()
@@ -98,7 +102,7 @@ pub fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
         .min_connections(1)
         .acquire_timeout(Duration::from_secs(5))
         .test_before_acquire(false)
-        .connect_lazy_with(options)
+        .connect_lazy_with(options.options([("statement_timeout", STATEMENT_PATIENCE)]))
 }
 
 /// Every change of the schema that this binary knows.
@@ -113,5 +117,9 @@ fn migrations() -> sqlx::migrate::Migrator {
 pub async fn migrate(pool: &PgPool) -> Result<(), sqlx::migrate::MigrateError> {
     let mut migrator = migrations();
     migrator.set_ignore_missing(true);
-    migrator.run(pool).await
+    // A large table takes its time, and whoever waits for another node that migrates.
+    let mut conn = pool.acquire().await?.detach();
+    sqlx::query("set statement_timeout = 0").execute(&mut conn).await?;
+    migrator.run(&mut conn).await?;
+    Ok(conn.close().await?)
 }

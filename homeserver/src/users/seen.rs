@@ -83,7 +83,7 @@ impl Users {
         Ok(())
     }
 
-    /// In one transaction: an idle server is to leave the database alone.
+    /// In one transaction, as far as it is little: an idle server is to leave the database alone.
     async fn sweep(&self) -> storage::Result<()> {
         let now = now_ms();
         let mut transaction = self.0.pool.begin().await?;
@@ -91,8 +91,8 @@ impl Users {
         storage::login_token::sweep(&mut transaction, now).await?;
         // A client that comes back after weeks still learns that its token is old, not unknown.
         storage::token::sweep(&mut transaction, now - 60 * DAY_MS).await?;
-        storage::txn::sweep(&mut transaction, now - DAY_MS).await?;
         storage::one_time_key::sweep(&mut transaction, now).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        storage::txn::sweep(&self.0.pool, now - DAY_MS).await
     }
 }
