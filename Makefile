@@ -40,5 +40,5 @@ clients: ## Build the foreign clients that the tests drive
 complement-image: build ## Build an image for matrix-org/complement (wants root, Docker, debootstrap)
 	@deploy/complement/build
 
-bench: ## Measure Roost and Synapse side by side; writes the table in README
-	@.ci/bench
+bench: ## Measure Roost and Synapse side by side; ARGS=soak, ARGS='--against BINARY': see .ci/bench
+	@.ci/bench $(ARGS)

@@ -51,6 +51,9 @@ pub static WAITERS: Gauge = Gauge::new("roost_waiters", "Long-polls that wait fo
 /// The log's newest position that this node has seen.
 pub static WATERMARK: Gauge =
     Gauge::new("roost_log_position", "The newest position of the log that this node has seen.");
+/// What was said and is not found by its words yet.
+pub static WORDS_BEHIND: Gauge =
+    Gauge::new("roost_words_behind", "Positions of the log whose words are not taken in yet.");
 /// Whether rings reach the other nodes.
 pub static BELL_UP: Gauge = Gauge::new("roost_bell_up", "1 while the bell between nodes works or none is needed.");
 
@@ -86,7 +89,7 @@ pub fn render() -> String {
     for histogram in [&COMMIT_ITEMS, &COMMIT_SECONDS] {
         histogram.render(&mut out);
     }
-    for gauge in [&CONNECTIONS, &COMMIT_QUEUE, &WAITERS, &WATERMARK, &BELL_UP, &POOL_SIZE, &POOL_IDLE] {
+    for gauge in [&CONNECTIONS, &COMMIT_QUEUE, &WAITERS, &WATERMARK, &WORDS_BEHIND, &BELL_UP, &POOL_SIZE, &POOL_IDLE] {
         gauge.render(&mut out);
     }
     Cache::render_all(&[&CACHE_ROOMS, &CACHE_TOKENS, &CACHE_INTERN, &CACHE_EVENTS, &CACHE_KEYS], &mut out);

@@ -14,50 +14,74 @@ use super::{
     search_page::{SearchAsk, SearchPage},
 };
 use crate::{
+    metrics,
     storage::{self, Pos, Result, Sym, UserNr, search::Text},
     users::words,
 };
 
 /// So many words of an event count.
 const TAKEN: usize = 500;
-/// Commits that are looked at in one step.
-const SLICES: i64 = 500;
-/// In the background so many steps are made at a time; before an answer as many as fit into this time.
-const STEPS: usize = 4;
+/// So many positions of the log are looked at in one step.
+const POSITIONS: i64 = 1000;
+/// How long is looked before an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// In the background a look every so often; a step that had something to do is followed by another, after a pause of so many
+/// times what it took.
 const EVERY: Duration = Duration::from_secs(10);
+const PAUSES: u32 = 2;
+/// No pause is longer: a database that is busy answers late, and words would fall behind for good.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 impl Rooms {
-    /// Takes in the words of what was said, little by little, until `shutdown`. Whatever the log's haste, this takes but a
-    /// small part of the database's time: what is left over is done when somebody asks.
+    /// Takes in the words of what was said, little by little, until `shutdown`. A step costs the same however far behind the
+    /// log it is, and the pauses between leave the database to the writers.
     pub async fn take_in_words(self, shutdown: CancellationToken) {
-        let mut done = Pos(-1);
-        while shutdown.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
+        let (mut pause, mut done) = (EVERY, Pos(-1));
+        while shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+            let begun = Instant::now();
+            pause = EVERY;
+            // A server where nothing happens leaves the database alone.
             if self.0.log.watermark() == done {
                 continue;
             }
-            match self.take_in(|step| step < STEPS).await {
-                Ok(reached) => done = reached,
+            match self.take_a_step(false).await {
+                Ok(Some(reached)) if reached < self.0.log.watermark() => {
+                    pause = (begun.elapsed() * PAUSES).min(LONGEST_PAUSE);
+                }
+                Ok(Some(reached)) => done = reached,
+                Ok(None) => {}
                 Err(error) => tracing::debug!(%error, "words could not be taken in"),
             }
         }
     }
 
-    /// Takes in what the log holds up to now, as long as `go_on` says so. Returns how far it came.
-    async fn take_in(&self, go_on: impl Fn(usize) -> bool) -> Result<Pos> {
-        let pool = &self.0.pool;
-        let until = self.0.log.watermark();
-        let mut reached = storage::search::cursor(pool).await?;
-        let mut step = 0;
-        while reached < until && go_on(step) {
-            let (end, texts) = storage::search::next(pool, reached, until, SLICES).await?;
-            let texts: Vec<(Text, String)> =
-                texts.into_iter().filter_map(|text| Some((text.clone(), said(&text)?))).collect();
-            storage::search::take_in(pool, reached, end, &texts).await?;
-            reached = storage::search::cursor(pool).await?;
-            step += 1;
+    /// Takes in what the log holds up to now, as far as `patience` reaches.
+    async fn take_in(&self, patience: Duration) -> Result<()> {
+        let (begun, until) = (Instant::now(), self.0.log.watermark());
+        while begun.elapsed() < patience {
+            match self.take_a_step(true).await? {
+                Some(reached) if reached < until => {}
+                _ => break,
+            }
         }
-        Ok(reached)
+        Ok(())
+    }
+
+    /// Takes in the words of the next commits. Returns how far they reach; `None` where another node does it, and
+    /// `wait` was not asked for.
+    async fn take_a_step(&self, wait: bool) -> Result<Option<Pos>> {
+        let until = self.0.log.watermark();
+        let Some(mut step) = storage::search::begin(&self.0.pool, wait).await? else { return Ok(None) };
+        metrics::WORDS_BEHIND.set(until.0.saturating_sub(step.reached.0).max(0));
+        if step.reached >= until {
+            return Ok(Some(step.reached));
+        }
+        let (end, texts) = step.next(until, POSITIONS).await?;
+        let texts: Vec<(Text, String)> =
+            texts.into_iter().filter_map(|text| said(&text).map(|words| (text, words))).collect();
+        step.take_in(end, &texts).await?;
+        metrics::WORDS_BEHIND.set(until.0.saturating_sub(end.0).max(0));
+        Ok(Some(end))
     }
 
     /// A page of the events that `user` may see and that hold all words of the term. What was said up to now is taken in
@@ -66,8 +90,7 @@ impl Rooms {
     /// # Errors
     /// The database's own.
     pub async fn search(&self, user: UserNr, ask: &SearchAsk<'_>) -> Result<SearchPage, ReadError> {
-        let begun = Instant::now();
-        self.take_in(|_| begun.elapsed() < PATIENCE).await?;
+        self.take_in(PATIENCE).await?;
         self.search_page(user, ask).await
     }
 }

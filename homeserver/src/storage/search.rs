@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 
 use super::{EventNr, Pos, Result, RoomNr, Sym, UserNr};
 
@@ -18,48 +18,65 @@ pub struct Text {
     pub json: String,
 }
 
-/// How far the words of the log are taken in.
-pub async fn cursor(pool: &PgPool) -> Result<Pos> {
-    Ok(sqlx::query_scalar("select pos from search_cursor where only_row").fetch_one(pool).await?)
+/// A step of the intake under way. Of all nodes one takes a step at a time: the cursor is locked until the step ends.
+#[derive(Debug)]
+pub struct Step {
+    transaction: Transaction<'static, Postgres>,
+    /// How far the words of the log were taken in before.
+    pub reached: Pos,
 }
 
-/// The messages, names and topics of the next commits after `after` and up to `until`, and how far they reach. `slices`
-/// commits are looked at.
-pub async fn next(pool: &PgPool, after: Pos, until: Pos, slices: i64) -> Result<(Pos, Vec<Text>)> {
-    let sql = "select max(last) from (select last from slice where last > $1 and last <= $2 order by last limit $3) s";
-    let end: Option<Pos> = sqlx::query_scalar(sql).bind(after).bind(until).bind(slices).fetch_one(pool).await?;
-    let Some(end) = end else { return Ok((until, Vec::new())) };
-    let sql = "select e.nr, e.room, e.pos, e.ord, e.sender, e.type as kind, j.json
-                 from slice s cross join lateral unnest(s.rooms) as t (room)
-                 join event e on e.room = t.room and e.pos between s.first and s.last
-                 join event_json j on j.nr = e.nr
-                where s.last > $1 and s.last <= $2 and e.type in (8, 11, 17) and e.ord is not null
-                  and not exists (select from redaction d where d.target = e.nr)";
-    Ok((end, sqlx::query_as(sql).bind(after).bind(end).fetch_all(pool).await?))
+/// So long a node waits for another one's step.
+const LOCK_PATIENCE: &str = "set local lock_timeout = '2s'";
+
+/// Begins a step. `None`: another node is at one, and `wait` was not asked for.
+pub async fn begin(pool: &PgPool, wait: bool) -> Result<Option<Step>> {
+    let mut transaction = pool.begin().await?;
+    let sql = if wait {
+        sqlx::query(LOCK_PATIENCE).execute(&mut *transaction).await?;
+        "select pos from search_cursor where only_row for update"
+    } else {
+        "select pos from search_cursor where only_row for update skip locked"
+    };
+    let reached: Option<Pos> = sqlx::query_scalar(sql).fetch_optional(&mut *transaction).await?;
+    Ok(reached.map(|reached| Step { transaction, reached }))
 }
 
-/// Takes in events, each with its words, and moves the cursor from `from` to `to`. Does nothing where another node has
-/// moved it meanwhile.
-pub async fn take_in(pool: &PgPool, from: Pos, to: Pos, texts: &[(Text, String)]) -> Result<()> {
-    let sql = "with moved as (update search_cursor set pos = $2 where only_row and pos = $1 returning 1)
-               insert into search (nr, room, pos, ord, sender, type, words)
-               select u.nr, u.room, u.pos, u.ord, u.sender, u.type, array_to_tsvector(string_to_array(u.words, ' '))
-                 from moved cross join unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::integer[],
-                                              $8::integer[], $9::text[]) as u (nr, room, pos, ord, sender, type, words)
-               on conflict (nr) do nothing";
-    sqlx::query(sql)
-        .bind(from)
-        .bind(to)
-        .bind(texts.iter().map(|(t, _)| t.nr).collect::<Vec<_>>())
-        .bind(texts.iter().map(|(t, _)| t.room).collect::<Vec<_>>())
-        .bind(texts.iter().map(|(t, _)| t.pos).collect::<Vec<_>>())
-        .bind(texts.iter().map(|(t, _)| t.ord).collect::<Vec<_>>())
-        .bind(texts.iter().map(|(t, _)| t.sender).collect::<Vec<_>>())
-        .bind(texts.iter().map(|(t, _)| t.kind).collect::<Vec<_>>())
-        .bind(texts.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>())
-        .execute(pool)
-        .await?;
-    Ok(())
+impl Step {
+    /// The messages, names and topics of the next commits up to `until`, and how far they reach: commits of `positions` at
+    /// most, or one that is larger.
+    pub async fn next(&mut self, until: Pos, positions: i64) -> Result<(Pos, Vec<Text>)> {
+        let sql = "select coalesce(
+                          (select last from slice where last > $1 and last <= least($2, $1 + $3) order by last desc limit 1),
+                          (select last from slice where last > $1 and last <= $2 order by last limit 1), $2)";
+        let conn = &mut *self.transaction;
+        let end: Pos =
+            sqlx::query_scalar(sql).bind(self.reached).bind(until).bind(positions).fetch_one(&mut *conn).await?;
+        let sql = "select nr, room, pos, ord, sender, kind, json from said_v1($1, $2)";
+        Ok((end, sqlx::query_as(sql).bind(self.reached).bind(end).fetch_all(conn).await?))
+    }
+
+    /// Takes in events, each with its words, and moves the cursor to `to`.
+    pub async fn take_in(mut self, to: Pos, texts: &[(Text, String)]) -> Result<()> {
+        let sql = "with moved as (update search_cursor set pos = $1 where only_row)
+                   insert into search (nr, room, pos, ord, sender, type, words)
+                   select u.nr, u.room, u.pos, u.ord, u.sender, u.type, array_to_tsvector(string_to_array(u.words, ' '))
+                     from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::integer[], $7::integer[],
+                                 $8::text[]) as u (nr, room, pos, ord, sender, type, words)
+                   on conflict (nr) do nothing";
+        sqlx::query(sql)
+            .bind(to)
+            .bind(texts.iter().map(|(t, _)| t.nr).collect::<Vec<_>>())
+            .bind(texts.iter().map(|(t, _)| t.room).collect::<Vec<_>>())
+            .bind(texts.iter().map(|(t, _)| t.pos).collect::<Vec<_>>())
+            .bind(texts.iter().map(|(t, _)| t.ord).collect::<Vec<_>>())
+            .bind(texts.iter().map(|(t, _)| t.sender).collect::<Vec<_>>())
+            .bind(texts.iter().map(|(t, _)| t.kind).collect::<Vec<_>>())
+            .bind(texts.iter().map(|(_, words)| words.as_str()).collect::<Vec<_>>())
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(self.transaction.commit().await?)
+    }
 }
 
 /// An event that holds what is looked for.

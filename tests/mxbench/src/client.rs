@@ -121,7 +121,12 @@ impl User {
     }
 
     /// One simplified sliding sync (the dialect that deployed clients speak), as a phone opening its room list sends it.
-    pub async fn sliding_sync(&self, connection: &str, pos: Option<&str>, timeout_ms: u64) -> Result<(Value, Duration)> {
+    pub async fn sliding_sync(
+        &self,
+        connection: &str,
+        pos: Option<&str>,
+        timeout_ms: u64,
+    ) -> Result<(Value, Duration)> {
         let timeout = timeout_ms.to_string();
         let mut query = vec![("timeout", timeout.as_str())];
         query.extend(pos.map(|p| ("pos", p)));
@@ -146,6 +151,13 @@ impl User {
         let mut query = vec![("dir", "b"), ("limit", limit.as_str())];
         query.extend(from.map(|f| ("from", f)));
         self.call(Method::GET, &format!("/_matrix/client/v3/rooms/{}/messages", escape(room)), &query, None).await
+    }
+
+    /// How many messages are found by `term`.
+    pub async fn search(&self, term: &str) -> Result<u64> {
+        let body = json!({"search_categories": {"room_events": {"search_term": term}}});
+        let answer = self.call(Method::POST, "/_matrix/client/v3/search", &[], Some(body)).await?;
+        answer["search_categories"]["room_events"]["count"].as_u64().context("count")
     }
 
     pub async fn members(&self, room: &str) -> Result<usize> {

@@ -3,6 +3,8 @@
 //! `mxbench run --base http://127.0.0.1:8008 --name ours --pids 123,456 --out ours.json`
 //! `mxbench compare ours.json synapse.json`   ratios: above 1 means the first is better
 //! `mxbench table ours.json synapse.json`     the same in Markdown
+//! `mxbench soak --base … --name … --pids … --disk DIR`   two million messages into 2,000 rooms
+//! `mxbench median --out all.json 1.json 2.json 3.json`   of several rounds
 //! `mxbench flush --dir DIR`                  what one durable write costs on this disk
 
 mod client;
@@ -10,6 +12,7 @@ mod cost;
 mod flush;
 mod report;
 mod scenarios;
+mod soak;
 
 use std::{collections::BTreeMap, future::Future, path::PathBuf, time::Instant};
 
@@ -49,12 +52,36 @@ enum Command {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// Send many messages into many rooms, and compare the first with the last.
+    Soak {
+        #[arg(long)]
+        base: String,
+        #[arg(long)]
+        name: String,
+        /// Root processes of the server and its database: their trees are charged.
+        #[arg(long, value_delimiter = ',')]
+        pids: Vec<u32>,
+        /// The database's folder.
+        #[arg(long)]
+        disk: Option<PathBuf>,
+        /// Multiplies how many messages and rooms there are.
+        #[arg(long, default_value_t = 1.0)]
+        scale: f64,
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
     /// Print the ratio of the first result to each other one, figure by figure.
     Compare { results: Vec<PathBuf> },
     /// Print the same as a Markdown table.
     Table { results: Vec<PathBuf> },
     /// Join results of several runs of one server into one file; a later file's figures stand.
     Merge {
+        #[arg(long)]
+        out: PathBuf,
+        results: Vec<PathBuf>,
+    },
+    /// Join results of several rounds into one file: each figure's median.
+    Median {
         #[arg(long)]
         out: PathBuf,
         results: Vec<PathBuf>,
@@ -71,23 +98,51 @@ async fn main() -> Result<()> {
     match Args::parse().command {
         Command::Run { base, name, pids, registration_token, only, scale, out } => {
             let saved = Run::new(&base, registration_token, pids, only, scale).await?.all(name).await;
-            saved.print();
-            if let Some(out) = out {
-                saved.write(&out)?;
-            }
-            if !saved.failed.is_empty() {
-                std::process::exit(1);
-            }
-            Ok(())
+            finish(&saved, out.as_deref())
+        }
+        Command::Soak { base, name, pids, disk, scale, out } => {
+            let scaled = |n: usize| ((n as f64 * scale) as usize).max(64);
+            let users = scenarios::register(&client::Server::new(&base, None)?, 64, &tag()?).await?;
+            let soak = soak::Soak { messages: scaled(2_000_000), rooms: scaled(2_000), pids, disk };
+            let (figures, failed) = match soak::run(&users, &soak).await {
+                Ok(figures) => (figures, BTreeMap::new()),
+                Err(error) => (Vec::new(), BTreeMap::from([("soak".to_owned(), format!("{error:#}"))])),
+            };
+            finish(&Saved { name, figures: saved(figures), failed }, out.as_deref())
         }
         Command::Compare { results } => report::compare(&Saved::read_all(&results)?),
         Command::Table { results } => report::table(&Saved::read_all(&results)?),
         Command::Merge { out, results } => report::merge(Saved::read_all(&results)?)?.write(&out),
+        Command::Median { out, results } => report::median(Saved::read_all(&results)?)?.write(&out),
         Command::Flush { dir } => {
             println!("{:.2} ms", flush::median_ms(&dir)?);
             Ok(())
         }
     }
+}
+
+fn finish(saved: &Saved, out: Option<&std::path::Path>) -> Result<()> {
+    saved.print();
+    if let Some(out) = out {
+        saved.write(out)?;
+    }
+    if !saved.failed.is_empty() {
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+/// Keeps the names of one run apart from another's.
+fn tag() -> Result<String> {
+    Ok(format!("{:x}", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs()))
+}
+
+fn saved(figures: Figures) -> BTreeMap<String, SavedFigure> {
+    let saved = |f: Figure| {
+        let higher_is_better = f.better == Better::Higher;
+        (f.name.to_owned(), SavedFigure { value: f.value, unit: f.unit.to_owned(), higher_is_better })
+    };
+    figures.into_iter().map(saved).collect()
 }
 
 struct Run {
@@ -111,9 +166,14 @@ impl Run {
             rooms: scaled(100),
             idle: scaled(1000),
         };
-        let tag = format!("{:x}", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs());
-        let users = scenarios::register(&client::Server::new(base, token)?, size.users, &tag).await?;
-        Ok(Self { users, size, pids, only, figures: Vec::new(), failed: BTreeMap::new() })
+        let before = cost::of_trees(&pids).cpu_s;
+        let users = scenarios::register(&client::Server::new(base, token)?, size.users, &tag()?).await?;
+        let mut figures = Figures::new();
+        if !pids.is_empty() {
+            let spent = cost::of_trees(&pids).cpu_s - before;
+            figures.push(Figure { name: "register.cpu", value: spent, unit: "cpu s", better: Better::Lower });
+        }
+        Ok(Self { users, size, pids, only, figures, failed: BTreeMap::new() })
     }
 
     /// How many of the waiting requests `open` still wait, and what each takes, under the names of step, number and memory.
@@ -194,20 +254,6 @@ impl Run {
             let rss = cost::of_trees(&self.pids).rss_bytes as f64 / 1_048_576.0;
             self.figures.push(Figure { name: "memory.after", value: rss, unit: "MiB", better: Better::Lower });
         }
-        let figures = self
-            .figures
-            .into_iter()
-            .map(|f| {
-                (
-                    f.name.to_owned(),
-                    SavedFigure {
-                        value: f.value,
-                        unit: f.unit.to_owned(),
-                        higher_is_better: f.better == Better::Higher,
-                    },
-                )
-            })
-            .collect();
-        Saved { name, figures, failed: self.failed }
+        Saved { name, figures: saved(self.figures), failed: self.failed }
     }
 }

@@ -63,6 +63,25 @@ pub fn merge(results: Vec<Saved>) -> Result<Saved> {
     Ok(all)
 }
 
+/// One result of several rounds: each figure's median.
+pub fn median(results: Vec<Saved>) -> Result<Saved> {
+    let mut rounds: BTreeMap<String, Vec<SavedFigure>> = BTreeMap::new();
+    let (mut name, mut failed) = (None, BTreeMap::new());
+    for result in results {
+        name.get_or_insert(result.name);
+        failed.extend(result.failed);
+        for (figure, value) in result.figures {
+            rounds.entry(figure).or_default().push(value);
+        }
+    }
+    let figures = rounds.into_iter().filter_map(|(figure, mut values)| {
+        values.sort_by(|a, b| a.value.total_cmp(&b.value));
+        let middle = values.len() / 2;
+        Some((figure, values.into_iter().nth(middle)?))
+    });
+    Ok(Saved { name: name.context("name at least one result")?, figures: figures.collect(), failed })
+}
+
 /// Prints the first result and how many times as good it is as each other one: above 1 it is better.
 pub fn compare(results: &[Saved]) -> Result<()> {
     let (ours, peers) = results.split_first().context("name at least one result")?;

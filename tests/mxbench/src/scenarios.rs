@@ -37,23 +37,23 @@ pub enum Better {
 
 pub type Figures = Vec<Figure>;
 
-fn higher(name: &'static str, value: f64, unit: &'static str) -> Figure {
+pub fn higher(name: &'static str, value: f64, unit: &'static str) -> Figure {
     Figure { name, value, unit, better: Better::Higher }
 }
 
-fn lower(name: &'static str, value: f64, unit: &'static str) -> Figure {
+pub fn lower(name: &'static str, value: f64, unit: &'static str) -> Figure {
     Figure { name, value, unit, better: Better::Lower }
 }
 
-fn histogram() -> Histogram<u64> {
+pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 600_000_000, 3).expect("fixed bounds are valid")
 }
 
-fn ms(h: &Histogram<u64>, quantile: f64) -> f64 {
+pub fn ms(h: &Histogram<u64>, quantile: f64) -> f64 {
     h.value_at_quantile(quantile) as f64 / 1000.0
 }
 
-fn micros(d: Duration) -> u64 {
+pub fn micros(d: Duration) -> u64 {
     (d.as_micros() as u64).max(1)
 }
 
