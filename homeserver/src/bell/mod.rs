@@ -51,7 +51,7 @@ pub struct Bell(Kind);
 enum Kind {
     /// The only node: whoever rings has already told itself.
     Alone,
-    Nats(Nats),
+    Nats(Box<Nats>),
 }
 
 /// What is rung about one topic.
@@ -89,7 +89,7 @@ impl Bell {
         if config.url.is_empty() {
             return Ok(Self::alone());
         }
-        Ok(Self(Kind::Nats(Nats::open(config, server_name, owner).await?)))
+        Ok(Self(Kind::Nats(Box::new(Nats::open(config, server_name, owner).await?))))
     }
 
     /// Connects once, to see whether a server lets us in.
