@@ -4,13 +4,13 @@ mod common;
 #[path = "log/sustained.rs"]
 mod sustained;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use roost::{
     bell::Bell,
     log::{Log, Submitted, Writes},
     storage::{
-        DeviceNr, EventNr, FrameNr, Pos, RoomNr, Sym,
+        self, DeviceNr, EventNr, FrameNr, Pos, RoomNr, Sym,
         commit::{
             self, AccountDataWrite, Batch, EventWrite, FrameWrite, NewRoom, Outcome, RoomWrite, ToDeviceWrite, Txn,
             TxnKey,
@@ -20,6 +20,8 @@ use roost::{
 use sqlx::ConnectOptions;
 
 use common::Bench;
+
+const SOON: Duration = Duration::from_secs(5);
 
 impl Bench {
     async fn node(&self) -> Log {
@@ -188,7 +190,7 @@ async fn send_to_device_is_queued_once_and_both_nodes_see_it() {
     // Without a bell between them, the second node finds it when it has to answer.
     two.reach(pos).await.expect("reach");
     assert!(two.watermark() >= pos);
-    tokio::time::timeout(std::time::Duration::from_secs(1), watch.touched()).await.expect("the recipient is woken");
+    tokio::time::timeout(Duration::from_secs(1), watch.touched()).await.expect("the recipient is woken");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,4 +240,75 @@ async fn an_event_whose_twin_is_stored_is_to_be_built_anew() {
 
     stored(submit(&log, message(room, first, frame, second)).await);
     assert_eq!(bench.count("select count(*) from event").await, 3);
+}
+
+/// Writes something, so that there is a slice more.
+async fn write(log: &Log) -> Pos {
+    let data = AccountDataWrite { user: Sym(1), room: RoomNr(0), kind: "m.x".into(), json: "{}".into() };
+    log.write(Writes { account_data: vec![data], ..Writes::default() }).await.expect("written")
+}
+
+async fn execute(bench: &Bench, sql: &'static str) {
+    sqlx::query(sql).execute(&bench.pool()).await.expect(sql);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_slices_go_unless_somebody_has_yet_to_read_them() {
+    let bench = Bench::new().await;
+    let (log, asleep) = (bench.node().await, bench.node().await);
+    write(&log).await;
+    asleep.reach(Pos(1)).await.expect("reach");
+    for _ in 0..9 {
+        write(&log).await;
+    }
+    let slices = "select count(*) from slice";
+    let prune = async || storage::slice::prune(&bench.pool(), 1_000).await.expect("pruned");
+    assert_eq!((prune().await, bench.count(slices).await), (0, 10), "nothing is old");
+    execute(&bench, "update slice set ts = 0").await;
+    assert_eq!(prune().await, 0, "their words are not taken in");
+    execute(&bench, "update search_cursor set pos = 1000").await;
+    execute(&bench, "insert into push_cursor (writer, pos) select writer, 6 from slice limit 1").await;
+    assert_eq!((prune().await, bench.count("select min(last) from slice").await), (6, 7), "the rest is not pushed");
+    execute(&bench, "delete from push_cursor").await;
+    assert_eq!((prune().await, bench.count(slices).await), (3, 1), "the newest stays");
+
+    // A node that knows where the log stands goes on; one that slept through it does not pretend to have seen all.
+    let last = write(&log).await;
+    assert_eq!((log.watermark(), last), (Pos(11), Pos(11)));
+    assert!(asleep.reach(last).await.is_err());
+    tokio::time::timeout(SOON, asleep.turned()).await.expect("it begins anew");
+    let standing = asleep.standing();
+    let mut conn = bench.connect.connect().await.expect("connection");
+    let (stands, _) = storage::generation::stand(&mut conn, Some(standing)).await.expect("stand");
+    assert_eq!((stands.newest, stands.generation), (Pos(11), 1), "nothing is lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_goes_back_begins_a_generation() {
+    let bench = Bench::new().await;
+    let (log, other) = (bench.node().await, bench.node().await);
+    for _ in 0..10 {
+        write(&log).await;
+    }
+    other.reach(Pos(10)).await.expect("reach");
+    // As a disk that was set back, without a word from PostgreSQL.
+    execute(&bench, "delete from slice where last > 4").await;
+    execute(&bench, "insert into one_time_key (device, algorithm, key_id, json) values (1, 'a', 'b', '{}')").await;
+    assert!(log.reach(Pos(i64::MAX)).await.is_err());
+    tokio::time::timeout(SOON, log.turned()).await.expect("it begins anew");
+    assert!(log.write(Writes::default()).await.is_err(), "nothing is built on what is gone");
+
+    let mut conn = bench.connect.connect().await.expect("connection");
+    let (stands, _) = storage::generation::stand(&mut conn, Some(log.standing())).await.expect("stand");
+    assert_eq!(stands.newest, Pos(4));
+    assert!(stands.generation > 1);
+    assert_eq!(bench.count("select count(*) from one_time_key").await, 0, "they may have been given out");
+    let ends = async |generation| storage::generation::end(&bench.pool(), generation).await.expect("end");
+    assert_eq!((ends(1).await, ends(stands.generation).await), (Some(Pos(4)), None));
+    // Whoever comes second finds it begun; new keys stay.
+    execute(&bench, "insert into one_time_key (device, algorithm, key_id, json) values (1, 'a', 'b', '{}')").await;
+    let (again, _) = storage::generation::stand(&mut conn, Some(other.standing())).await.expect("stand");
+    assert_eq!((again, bench.count("select count(*) from one_time_key").await), (stands, 1));
+    let anew = bench.node().await;
+    assert_eq!((write(&anew).await, anew.generation()), (Pos(5), stands.generation));
 }

@@ -6,7 +6,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -77,6 +77,67 @@ impl Postgres {
         postgres
     }
 
+    /// A streaming standby of `primary`, which has all that the primary has.
+    pub async fn standby_of(primary: &Self) -> Self {
+        let data = scratch::dir("standby");
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).expect("chmod");
+        if let Some((uid, gid)) = postgres_user() {
+            chown(&data, Some(uid), Some(gid)).expect("chown of the standby's folder");
+        }
+        let done = as_postgres(&primary.bin.join("pg_basebackup"))
+            .args([
+                "--host=127.0.0.1",
+                "--username=roost",
+                "--wal-method=stream",
+                "--write-recovery-conf",
+                "--checkpoint=fast",
+            ])
+            .arg(format!("--port={}", primary.port))
+            .arg("--pgdata")
+            .arg(&data)
+            .output()
+            .expect("pg_basebackup");
+        assert!(done.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&done.stderr));
+        let (log, port, settings) = (scratch::log("standby"), port::free(), primary.settings.clone());
+        let mut standby = Self { bin: primary.bin.clone(), data, log, port, settings, process: None };
+        standby.up().await;
+        standby
+    }
+
+    /// Waits until this standby has applied all that `primary` has written.
+    pub async fn catch_up(&self, primary: &Self) {
+        let sent = primary.text("SELECT pg_current_wal_lsn()::text").await;
+        let begin = Instant::now();
+        let mut connection = self.connect().await;
+        let reached = "SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn";
+        while !sqlx::query_scalar::<_, bool>(reached).bind(&sent).fetch_one(&mut connection).await.expect(reached) {
+            assert!(begin.elapsed() < Duration::from_secs(30), "the standby stays behind");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Has this standby take no more from its primary.
+    pub async fn detach(&self) {
+        let mut connection = self.connect().await;
+        for sql in ["ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"] {
+            sqlx::query(sql).execute(&mut connection).await.expect(sql);
+        }
+        let begin = Instant::now();
+        while self.number("SELECT count(*) FROM pg_stat_wal_receiver").await > 0 {
+            assert!(begin.elapsed() < Duration::from_secs(30), "the standby still receives");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Promotes this standby, at the address of the primary that it takes the place of.
+    pub async fn promote(&mut self, lost: &mut Self) {
+        lost.crash().await;
+        sqlx::query("SELECT pg_promote()").execute(&mut self.connect().await).await.expect("pg_promote");
+        self.stop().await;
+        std::mem::swap(&mut self.port, &mut lost.port);
+        self.up().await;
+    }
+
     /// The address for `database.url`.
     #[must_use]
     pub fn url(&self) -> String {
@@ -90,6 +151,11 @@ impl Postgres {
 
     /// One number out of the database.
     pub async fn number(&self, sql: &'static str) -> i64 {
+        sqlx::query(sql).fetch_one(&mut self.connect().await).await.expect(sql).get(0)
+    }
+
+    /// One text out of the database.
+    pub async fn text(&self, sql: &'static str) -> String {
         sqlx::query(sql).fetch_one(&mut self.connect().await).await.expect(sql).get(0)
     }
 
@@ -147,6 +213,34 @@ impl Postgres {
         }
     }
 
+    /// SIGSTOP to all of its processes: whoever is connected waits, and so does whoever connects.
+    pub fn freeze(&self) {
+        self.signal_all("STOP");
+    }
+
+    /// SIGCONT: what was asked meanwhile is done now.
+    pub fn thaw(&self) {
+        self.signal_all("CONT");
+    }
+
+    /// Ends every connection of the nodes.
+    pub async fn cut(&self) {
+        let mut outside = PgConnection::connect(&self.url_of("postgres")).await.expect("connection");
+        let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = 'roost'";
+        sqlx::query(cut).execute(&mut outside).await.expect("pg_terminate_backend");
+    }
+
+    /// The postmaster first: it would notice what becomes of its children.
+    fn signal_all(&self, signal: &str) {
+        let Some(process) = &self.process else { return };
+        process.signal(signal);
+        for child in children(process.pid()) {
+            // Some have just ended.
+            let _ =
+                Command::new("kill").arg(format!("-{signal}")).arg(child.to_string()).stderr(Stdio::null()).status();
+        }
+    }
+
     fn url_of(&self, database: &str) -> String {
         format!("postgres://roost@127.0.0.1:{}/{database}", self.port)
     }
@@ -155,6 +249,7 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if let Some(process) = &self.process {
+            self.signal_all("CONT");
             process.signal("QUIT");
         }
         self.process.take();
@@ -178,6 +273,22 @@ fn binaries() -> PathBuf {
     std::env::var_os("PATH")
         .and_then(|path| std::env::split_paths(&path).find(|dir| dir.join("initdb").exists()))
         .expect("PostgreSQL 15 or newer (Debian: apt-get install postgresql)")
+}
+
+/// The processes that `parent` has started.
+fn children(parent: u32) -> Vec<u32> {
+    let started_by = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // "pid (name) state parent …", and the name may hold anything.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<u32>().ok()
+    };
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| started_by(*pid) == Some(parent))
+        .collect()
 }
 
 /// `Some` when this process is root, which PostgreSQL refuses to be.

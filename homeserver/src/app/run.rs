@@ -1,11 +1,15 @@
-//! A node's life: bind, build, serve, drain.
+//! A node's life: bind, build, serve, drain; and again where the database's history has turned.
 
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::time::{sleep, timeout};
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -17,9 +21,10 @@ use super::{
     supervisor,
 };
 use crate::{
+    backoff::Backoff,
     config::Config,
     http::{self, Served, Tls},
-    storage::{Database, schema},
+    storage::{Database, Pulse, generation::Standing, schema},
 };
 
 /// Between losing readiness and closing connections: a proxy that asks meanwhile learns it.
@@ -51,46 +56,16 @@ async fn run(config: Config, level: Level, started: Option<Greet<'_>>) -> Result
     raise_open_files();
 
     // An address that is taken shows before anything is started.
-    let mut listeners = Vec::new();
-    for address in &config.http.listen {
-        listeners.push((bind(*address).await?, None));
-    }
-    let tls = Tls::load(&config.http.tls)?;
-    for address in &config.http.tls.listen {
-        listeners.push((bind(*address).await?, tls.clone()));
-    }
-    let metrics = match config.metrics.listen {
-        Some(address) => Some(bind(address).await?),
-        None => None,
-    };
-
-    let database = Database::for_node(&config).await?;
-    let node = match build(&config, &database, level).await {
+    let sockets = Sockets::bind(&config).await?;
+    let mut database = Database::for_node(&config).await?;
+    let mut node = match build(&config, &database, level.clone(), None).await {
         Ok(node) => node,
         Err(error) => {
             database.close().await;
             return Err(error);
         }
     };
-
-    let (closing, connections, acceptors) = (CancellationToken::new(), TaskTracker::new(), TaskTracker::new());
-    let served = Served {
-        router: http::router(node.api.clone()),
-        proxies: config.http.trusted_proxies.clone().into(),
-        federates: config.federation.enabled,
-    };
-    for (listener, tls) in listeners {
-        let (closing, connections) = (closing.clone(), connections.clone());
-        acceptors.spawn(http::serve(listener, served.clone(), tls, closing, connections));
-    }
-    if let Some(tls) = tls {
-        acceptors.spawn(tls.reload_when_changed(closing.clone()));
-    }
-    if let Some(listener) = metrics {
-        let served = Served { router: http::metrics_router(node.sampled.clone()), proxies: [].into(), federates: true };
-        acceptors.spawn(http::serve(listener, served, None, closing.clone(), connections.clone()));
-    }
-    drop(served);
+    let mut serving = sockets.serve(&config, &database, &node);
     let (took, schema) = (begun.elapsed(), schema::known());
     tracing::info!(server_name = %config.server_name, listen = ?config.http.listen, tls = ?config.http.tls.listen, schema, millis = took.as_millis(), "serving");
     supervisor::notify("READY=1");
@@ -101,21 +76,108 @@ async fn run(config: Config, level: Level, started: Option<Greet<'_>>) -> Result
         }
     }
 
-    let signal = signals.next().await;
+    let signal = loop {
+        tokio::select! {
+            signal = signals.next() => break signal,
+            () = node.api.log.turned() => {}
+        }
+        // Everything in memory is of what may be gone: all of it is built anew, on the same sockets.
+        let seen = node.api.log.standing();
+        drain(node, serving).await;
+        node = tokio::select! {
+            signal = signals.next() => {
+                tracing::info!(signal, "going down");
+                database.close().await;
+                return Ok(());
+            }
+            node = build_anew(&config, &mut database, &level, seen) => node,
+        };
+        serving = sockets.serve(&config, &database, &node);
+        tracing::info!(generation = node.api.log.generation(), "serving again");
+    };
     tracing::info!(signal, "going down");
     supervisor::notify("STOPPING=1");
-    drain(node, closing, connections, acceptors).await;
+    drain(node, serving).await;
     database.close().await;
     tracing::info!("down");
     Ok(())
 }
 
-async fn bind(address: SocketAddr) -> Result<tokio::net::TcpListener, StartError> {
-    http::bind(address).await.map_err(|source| StartError::Listen { address, source })
+/// Builds a node that takes the place of one which had `seen` so much, as soon as the database lets it.
+async fn build_anew(config: &Config, database: &mut Database, level: &Level, seen: Standing) -> Node {
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+    loop {
+        database.renew().await;
+        match build(config, database, level.clone(), Some(seen)).await {
+            Ok(node) => return node,
+            Err(error) => tracing::error!(%error, "can't begin anew yet"),
+        }
+        backoff.wait().await;
+    }
+}
+
+/// The addresses that this process listens on, for as long as it lives.
+struct Sockets {
+    listeners: Vec<(Arc<TcpListener>, Option<Tls>)>,
+    tls: Option<Tls>,
+    metrics: Option<Arc<TcpListener>>,
+}
+
+/// What answers on the sockets.
+struct Serving {
+    closing: CancellationToken,
+    connections: TaskTracker,
+    acceptors: TaskTracker,
+}
+
+impl Sockets {
+    async fn bind(config: &Config) -> Result<Self, StartError> {
+        let mut listeners = Vec::new();
+        for address in &config.http.listen {
+            listeners.push((bind(*address).await?, None));
+        }
+        let tls = Tls::load(&config.http.tls)?;
+        for address in &config.http.tls.listen {
+            listeners.push((bind(*address).await?, tls.clone()));
+        }
+        let metrics = match config.metrics.listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        Ok(Self { listeners, tls, metrics })
+    }
+
+    fn serve(&self, config: &Config, database: &Database, node: &Node) -> Serving {
+        let (closing, connections, acceptors) = (CancellationToken::new(), TaskTracker::new(), TaskTracker::new());
+        let served = Served {
+            router: http::router(node.api.clone()),
+            proxies: config.http.trusted_proxies.clone().into(),
+            federates: config.federation.enabled,
+            pulse: Some(Pulse::new(database.connect.clone())),
+        };
+        for (listener, tls) in &self.listeners {
+            let (closing, connections) = (closing.clone(), connections.clone());
+            acceptors.spawn(http::serve(Arc::clone(listener), served.clone(), tls.clone(), closing, connections));
+        }
+        if let Some(tls) = &self.tls {
+            acceptors.spawn(tls.clone().reload_when_changed(closing.clone()));
+        }
+        if let Some(listener) = &self.metrics {
+            let router = http::metrics_router(node.sampled.clone());
+            let served = Served { router, proxies: [].into(), federates: true, pulse: None };
+            acceptors.spawn(http::serve(Arc::clone(listener), served, None, closing.clone(), connections.clone()));
+        }
+        Serving { closing, connections, acceptors }
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<Arc<TcpListener>, StartError> {
+    http::bind(address).await.map(Arc::new).map_err(|source| StartError::Listen { address, source })
 }
 
 /// Long-polls first, then requests, then the last group commit.
-async fn drain(node: Node, closing: CancellationToken, connections: TaskTracker, acceptors: TaskTracker) {
+async fn drain(node: Node, serving: Serving) {
+    let Serving { closing, connections, acceptors } = serving;
     node.draining.cancel();
     sleep(NOTICE).await;
     closing.cancel();

@@ -49,6 +49,8 @@ pub async fn restore(config: &Config, same_name: bool, file: &Path) -> Result<Ma
             let path = entry.path().map_err(read())?.into_owned();
             if path == Path::new(DUMP) {
                 load(config, &database, &mut entry, file)?;
+                // The backup may be older than this binary.
+                database.migrate().await?;
                 // At once: an unfinished restore that somebody starts all the same must not pass for the old server.
                 backup::begin_generation(&database.pool).await?;
             } else if path == Path::new(COMPLETE) {
@@ -62,8 +64,7 @@ pub async fn restore(config: &Config, same_name: bool, file: &Path) -> Result<Ma
         if !whole {
             return Err(BackupError::CutOff { file: file.to_owned(), undo: undo(config) });
         }
-        // The backup may be older than this binary.
-        Ok(database.migrate().await?)
+        Ok(())
     };
     let done = done.await;
     database.close().await;

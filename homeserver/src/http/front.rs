@@ -27,7 +27,7 @@ use ipnet::IpNet;
 use tower::ServiceExt;
 use tracing::Instrument;
 
-use super::{Served, compress, cors, federation, unread};
+use super::{Served, compress, cors, federation, patience, unread};
 use crate::metrics;
 
 /// The header that names a request, in our answers and log lines.
@@ -69,6 +69,7 @@ impl hyper::service::Service<http::Request<Incoming>> for Front {
         let closed = !self.served.federates && federation::is_theirs(request.uri().path());
         let encoding = compress::accepted(request.headers());
         let speaks_http1 = request.version() < Version::HTTP_2;
+        let (wait, pulse) = (patience::asked(request.uri()), self.served.pulse.clone());
         let (parts, body) = request.into_parts();
         let (body, read) = unread::watch(body);
         let mut request = Request::from_parts(parts, body);
@@ -76,17 +77,18 @@ impl hyper::service::Service<http::Request<Incoming>> for Front {
         request.extensions_mut().insert(ClientAddr(address));
         request.extensions_mut().insert(route.clone());
 
-        let answer = AssertUnwindSafe(self.served.router.clone().oneshot(request)).catch_unwind();
+        // On the heap once, instead of in each future around it.
+        let answer = Box::pin(AssertUnwindSafe(self.served.router.clone().oneshot(request)).catch_unwind());
         let answered = async move {
             let answered = match (covered && asks_leave, closed) {
-                (true, _) => Ok(Ok(cors::preflight())),
-                (_, true) => Ok(Ok(federation::closed())),
-                _ => answer.await,
+                (true, _) => Ok(Ok(Ok(cors::preflight()))),
+                (_, true) => Ok(Ok(Ok(federation::closed()))),
+                _ => patience::await_answer(answer, wait, pulse.as_ref()).await,
             };
             let mut response = match answered {
-                Ok(Ok(response)) => response,
+                Ok(Ok(Ok(response))) | Err(response) => response,
                 // The panic's message is already in the log, from the hook.
-                Err(_) => {
+                Ok(Err(_)) => {
                     metrics::PANICS.add(1);
                     internal_error()
                 }

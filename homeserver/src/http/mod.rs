@@ -16,6 +16,7 @@ mod health;
 mod limited_routes;
 mod limits;
 mod metrics;
+mod patience;
 mod routes;
 mod server;
 mod server_keys;

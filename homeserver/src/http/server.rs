@@ -28,7 +28,7 @@ use tokio_util::{
 };
 
 use super::{Tls, front::Front, wire::Wire};
-use crate::metrics;
+use crate::{metrics, storage::Pulse};
 
 /// The largest head of a request: what one read buffer holds.
 const HEAD_LIMIT: usize = 16 << 10;
@@ -47,13 +47,15 @@ pub struct Served {
     pub proxies: Arc<[IpNet]>,
     /// Whether other servers are answered.
     pub federates: bool,
+    /// Asked where a request takes long.
+    pub pulse: Option<Pulse>,
 }
 
 /// Serves on one socket, over TLS if there is a certificate for it, until `drain` is cancelled; each connection is a task of `connections`.
 ///
 /// Draining stops the accepting and lets each connection finish the request that it is in.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     served: Served,
     tls: Option<Tls>,
     drain: CancellationToken,

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
     time::{Duration, Instant},
@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Log, Slice};
 use crate::{
+    backoff::Backoff,
     bell::Topic,
-    storage::{self, Pos},
+    storage::{self, Pos, generation::Standing},
 };
 
 /// The channel on which the command line says that it wrote.
@@ -32,9 +33,8 @@ const GAP: Duration = Duration::from_millis(10);
 
 pub(super) struct State {
     watermark: AtomicI64,
-    generation: AtomicI64,
-    /// Slices beyond a gap, by first position.
-    early: Mutex<BTreeMap<Pos, Slice>>,
+    generation: i64,
+    order: Mutex<Order>,
     /// Lets one look for the newest slice at a time; holds when the last one failed, if it did.
     looks: tokio::sync::Mutex<Option<Instant>>,
     looked_ms: AtomicI64,
@@ -42,13 +42,21 @@ pub(super) struct State {
     gap: Notify,
 }
 
+/// What is applied one after the other.
+struct Order {
+    /// Who committed the slice that ends at the watermark.
+    writer: i64,
+    /// Slices beyond a gap, by first position.
+    early: BTreeMap<Pos, Slice>,
+}
+
 impl State {
-    pub(super) fn new(newest: Pos, generation: i64) -> Self {
+    pub(super) fn new(standing: Standing) -> Self {
         let now = Instant::now();
         Self {
-            watermark: AtomicI64::new(newest.0),
-            generation: AtomicI64::new(generation),
-            early: Mutex::new(BTreeMap::new()),
+            watermark: AtomicI64::new(standing.newest.0),
+            generation: standing.generation,
+            order: Mutex::new(Order { writer: standing.writer, early: BTreeMap::new() }),
             looks: tokio::sync::Mutex::new(None),
             looked_ms: AtomicI64::new(0),
             epoch: now,
@@ -61,7 +69,16 @@ impl State {
     }
 
     pub(super) fn generation(&self) -> i64 {
-        self.generation.load(Ordering::Acquire)
+        self.generation
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let order = self.order();
+        Standing { newest: self.watermark(), writer: order.writer, generation: self.generation }
+    }
+
+    fn order(&self) -> MutexGuard<'_, Order> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn millis(&self, at: Instant) -> i64 {
@@ -73,12 +90,19 @@ impl Log {
     /// Takes in a slice: applies it if it is the next one, keeps it if it lies beyond a gap.
     pub(super) fn receive(&self, slice: Slice) {
         let state = &self.0.follow;
-        let mut early = state.early.lock().unwrap_or_else(PoisonError::into_inner);
+        if slice.generation != state.generation {
+            // An older one is an echo.
+            if slice.generation > state.generation {
+                self.turn("another node has begun a new generation");
+            }
+            return;
+        }
+        let mut order = state.order();
         if slice.last <= state.watermark() {
             return;
         }
-        early.insert(slice.first, slice);
-        while let Some(entry) = early.first_entry() {
+        order.early.insert(slice.first, slice);
+        while let Some(entry) = order.early.first_entry() {
             let watermark = state.watermark();
             if entry.key().0 > watermark.0 + 1 {
                 state.gap.notify_one();
@@ -87,6 +111,7 @@ impl Log {
             let slice = entry.remove();
             if slice.last > watermark {
                 self.apply(&slice);
+                order.writer = slice.writer;
             }
         }
     }
@@ -97,9 +122,7 @@ impl Log {
             cache.apply(slice, own);
         }
         self.0.hub.remember(slice);
-        let state = &self.0.follow;
-        state.generation.store(slice.generation, Ordering::Release);
-        state.watermark.store(slice.last.0, Ordering::Release);
+        self.0.follow.watermark.store(slice.last.0, Ordering::Release);
         self.0.hub.wake(&slice.rooms, &slice.users);
     }
 }
@@ -151,10 +174,18 @@ async fn look(log: &Log, is_done: impl Fn() -> bool) -> storage::Result<()> {
     Ok(())
 }
 
+/// Reads on from the newest slice that is known, and makes sure that it is still there: a database that lacks it has lost
+/// the end of the log, or this node has slept until nobody kept it.
 async fn read_missed(log: &Log) -> storage::Result<()> {
     loop {
-        let rows = storage::slice::after(&log.0.pool, log.watermark()).await?;
-        let more = rows.len() == 1000;
+        let seen = log.0.follow.standing();
+        let rows = storage::slice::from(&log.0.pool, seen.newest).await?;
+        let stands = rows.first().is_some_and(|row| row.last == seen.newest && row.writer == seen.writer);
+        if !stands && seen.newest > Pos(0) {
+            log.turn("the newest commit that it knows is not in the database");
+            return Err(storage::Error::Unavailable(sqlx::Error::PoolTimedOut));
+        }
+        let more = rows.len() == storage::slice::AT_ONCE;
         for row in rows {
             log.receive(row.into());
         }
@@ -174,6 +205,8 @@ pub(super) async fn run(log: Log, shutdown: CancellationToken) {
     tokio::pin!(listen);
     let mut beat = tokio::time::interval(STALENESS);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut backoff = Backoff::new(WHILE_DOWN, STALENESS);
+    let mut looked = tokio::time::Instant::now();
     loop {
         let pause = if bell.is_up() { WHILE_UP } else { WHILE_DOWN };
         let due = tokio::select! {
@@ -191,7 +224,7 @@ pub(super) async fn run(log: Log, shutdown: CancellationToken) {
                 std::str::from_utf8(&ring).ok().and_then(|text| text.parse().ok()).is_some_and(|pos: i64| pos > log.watermark().0)
             }
             _ = beat.tick(), if bell.is_shared() => {
-                bell.ring(Topic::Heartbeat, log.watermark().0.to_string().into()).await;
+                bell.ring(Topic::Heartbeat, log.watermark().0.to_string().into());
                 false
             }
             () = bell.came_up() => true,
@@ -200,11 +233,16 @@ pub(super) async fn run(log: Log, shutdown: CancellationToken) {
                 tokio::time::sleep(GAP).await;
                 true
             }
-            () = tokio::time::sleep(pause) => true,
+            () = tokio::time::sleep_until(looked + pause) => true,
         };
-        if due && let Err(error) = catch_up(&log).await {
-            tracing::warn!(%error, "can't read the log");
-            tokio::time::sleep(WHILE_DOWN).await;
+        if due {
+            if let Err(error) = catch_up(&log).await {
+                tracing::warn!(%error, "can't read the log");
+                backoff.wait().await;
+            } else {
+                backoff.reset();
+            }
+            looked = tokio::time::Instant::now();
         }
     }
 }

@@ -6,20 +6,28 @@
 //!
 //! **Invariant:** nothing else gives out positions, and nothing is answered from a cache that may be over a second behind.
 
+mod committed;
 mod committer;
 mod follow;
+mod group;
 mod hub;
+mod line;
 mod numbers;
 mod outside;
+mod prune;
 mod slice;
 mod writer;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-pub use committer::{MAX_BYTES, MAX_EVENTS, Submitted};
+pub use committer::Submitted;
+pub use group::{MAX_BYTES, MAX_EVENTS};
 pub use hub::{Changes, Watch};
 pub use numbers::Taken;
 pub use outside::outside;
@@ -34,6 +42,7 @@ use crate::{
     storage::{
         self, Pos, RoomNr, UserNr,
         commit::{AccountDataWrite, Batch, ReceiptWrite, RoomWrite, ToDeviceWrite},
+        generation::Standing,
         user_change::{Became, UserWrite},
     },
 };
@@ -106,6 +115,8 @@ pub struct Options {
     /// Ends the node's tasks. The committer first commits what is queued.
     pub shutdown: CancellationToken,
     pub tasks: TaskTracker,
+    /// What the log before this one has seen, in a node that begins anew.
+    pub seen: Option<Standing>,
 }
 
 /// The node's end of the log. Cheap to clone.
@@ -118,13 +129,20 @@ struct Inner {
     caches: Vec<Arc<dyn Apply>>,
     hub: hub::Hub,
     follow: follow::State,
-    queue: mpsc::UnboundedSender<committer::Job>,
+    queue: mpsc::UnboundedSender<group::Job>,
     queued: AtomicUsize,
+    /// The committer has had no answer for long.
+    away: AtomicBool,
     numbers: numbers::Numbers,
     /// Names this process among the writers: the first number of a block that is its alone.
     writer: i64,
+    /// The line of the database's own history that all of this stands on, if it tells.
+    lineage: Option<String>,
+    turned: CancellationToken,
 }
 
+/// How long a commit is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What waits for the next commit at most; more is refused.
 const QUEUE_LIMIT: usize = 20_000;
 
@@ -134,7 +152,9 @@ impl Log {
     /// # Errors
     /// The database's own.
     pub async fn start(options: Options) -> storage::Result<Self> {
-        let (newest, generation) = storage::slice::newest(&options.pool).await?;
+        let mut conn = options.pool.acquire().await?;
+        let (standing, lineage) = storage::generation::stand(&mut conn, options.seen).await?;
+        drop(conn);
         let writer = storage::slice::number_block(&options.pool).await?;
         let (queue, jobs) = mpsc::unbounded_channel();
         let log = Self(Arc::new(Inner {
@@ -142,14 +162,18 @@ impl Log {
             pool: options.pool,
             bell: options.bell,
             caches: options.caches,
-            hub: hub::Hub::new(newest),
-            follow: follow::State::new(newest, generation),
+            hub: hub::Hub::new(standing.newest),
+            follow: follow::State::new(standing),
             queue,
             queued: AtomicUsize::new(0),
+            away: AtomicBool::new(false),
             writer,
+            lineage,
+            turned: CancellationToken::new(),
         }));
         options.tasks.spawn(committer::run(log.clone(), options.connect, jobs, options.shutdown.clone()));
-        options.tasks.spawn(follow::run(log.clone(), options.shutdown));
+        options.tasks.spawn(follow::run(log.clone(), options.shutdown.clone()));
+        options.tasks.spawn(prune::run(log.clone(), options.shutdown));
         Ok(log)
     }
 
@@ -157,10 +181,10 @@ impl Log {
     /// order of submission is the order in which the events were built.
     ///
     /// # Errors
-    /// [`Error::Overloaded`], [`Error::ShuttingDown`]: nothing was queued.
+    /// Nothing was queued.
     pub fn submit(&self, write: RoomWrite) -> Result<Pending<Submitted>, Error> {
         let (answer, pending) = oneshot::channel();
-        self.enqueue(committer::Job::Room { write, answer })?;
+        self.enqueue(group::Work::Room { write, answer })?;
         Ok(Pending(pending))
     }
 
@@ -178,7 +202,7 @@ impl Log {
     /// See [`Error`].
     pub async fn change(&self, writes: Writes) -> Result<Written, Error> {
         let (answer, pending) = oneshot::channel();
-        self.enqueue(committer::Job::Writes { writes, answer })?;
+        self.enqueue(group::Work::Writes { writes, answer })?;
         let written = Pending(pending).outcome().await?;
         // Whoever wrote here finds it here: another node's slice before it may still be on its way.
         if let Err(error) = self.reach(written.pos).await {
@@ -187,12 +211,15 @@ impl Log {
         Ok(written)
     }
 
-    fn enqueue(&self, job: committer::Job) -> Result<(), Error> {
+    fn enqueue(&self, work: group::Work) -> Result<(), Error> {
+        if self.0.away.load(Ordering::Relaxed) {
+            return Err(Error::Unavailable);
+        }
         if self.0.queued.fetch_add(1, Ordering::Relaxed) >= QUEUE_LIMIT {
             self.0.queued.fetch_sub(1, Ordering::Relaxed);
             return Err(Error::Overloaded);
         }
-        self.0.queue.send(job).map_err(|_| Error::ShuttingDown)
+        self.0.queue.send(group::Job { work, asked: Instant::now() }).map_err(|_| Error::ShuttingDown)
     }
 
     /// Takes `count` fresh numbers for rooms, events and frames.
@@ -223,6 +250,29 @@ impl Log {
         self.0.follow.generation()
     }
 
+    /// What this node has seen last.
+    pub fn standing(&self) -> Standing {
+        self.0.follow.standing()
+    }
+
+    /// Returns when the database is no longer the one that this node knows: a failover lost the end of the log, or this node
+    /// was away for too long. Nothing in its memory can be trusted then; it has to begin anew.
+    pub async fn turned(&self) {
+        self.0.turned.cancelled().await;
+    }
+
+    fn is_turned(&self) -> bool {
+        self.0.turned.is_cancelled()
+    }
+
+    fn turn(&self, why: &str) {
+        if !self.is_turned() {
+            tracing::warn!(watermark = self.watermark().0, why, "the log has turned: this node begins anew");
+            self.0.away.store(true, Ordering::Relaxed);
+            self.0.turned.cancel();
+        }
+    }
+
     /// Returns when this node has seen all that was committed up to a second ago. Await it before answering from a cache.
     ///
     /// # Errors
@@ -240,8 +290,7 @@ impl Log {
         if !self.is_shared() {
             return Ok(());
         }
-        let (newest, _) = storage::slice::newest(&self.0.pool).await?;
-        self.reach(newest).await
+        self.reach(storage::slice::newest(&self.0.pool).await?).await
     }
 
     /// Returns when this node has seen `pos`.
@@ -283,11 +332,14 @@ impl Log {
 pub struct Pending<T>(oneshot::Receiver<Result<T, Error>>);
 
 impl<T> Pending<T> {
-    /// Waits for the commit.
+    /// Waits for the commit; not for ever: an outcome that is not known by then is asked for without whoever waited.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn outcome(self) -> Result<T, Error> {
-        self.0.await.unwrap_or(Err(Error::ShuttingDown))
+        match tokio::time::timeout(PATIENCE, self.0).await {
+            Ok(answer) => answer.unwrap_or(Err(Error::ShuttingDown)),
+            Err(_) => Err(Error::Unavailable),
+        }
     }
 }

@@ -62,6 +62,15 @@ pub static POOL_SIZE: Gauge = Gauge::new("roost_pool_connections", "Connections 
 /// Those that nobody uses.
 pub static POOL_IDLE: Gauge = Gauge::new("roost_pool_idle", "Connections of the database pool that nobody uses.");
 
+/// The oldest snapshot in PostgreSQL.
+pub static SNAPSHOT_SECONDS: Gauge = Gauge::new(
+    "roost_oldest_snapshot_seconds",
+    "Age of the oldest snapshot in PostgreSQL, which keeps it from clearing rows away.",
+);
+/// What pushes have left to read.
+pub static PUSHES_BEHIND: Gauge =
+    Gauge::new("roost_pushes_behind", "Positions of the log that the slowest pushing process has yet to look at.");
+
 /// Rooms' heads.
 pub static CACHE_ROOMS: Cache = Cache::new("rooms");
 /// Access tokens.
@@ -90,6 +99,9 @@ pub fn render() -> String {
         histogram.render(&mut out);
     }
     for gauge in [&CONNECTIONS, &COMMIT_QUEUE, &WAITERS, &WATERMARK, &WORDS_BEHIND, &BELL_UP, &POOL_SIZE, &POOL_IDLE] {
+        gauge.render(&mut out);
+    }
+    for gauge in [&SNAPSHOT_SECONDS, &PUSHES_BEHIND] {
         gauge.render(&mut out);
     }
     Cache::render_all(&[&CACHE_ROOMS, &CACHE_TOKENS, &CACHE_INTERN, &CACHE_EVENTS, &CACHE_KEYS], &mut out);

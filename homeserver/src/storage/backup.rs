@@ -2,7 +2,8 @@
 
 use sqlx::{PgConnection, PgPool};
 
-use super::Result;
+use super::{Result, generation};
+use crate::clock::now_ms;
 
 /// Begins to see the database as it is now, and names that view for `pg_dump`. Holds as long as the connection lives.
 pub async fn begin_snapshot(conn: &mut PgConnection) -> Result<String> {
@@ -47,18 +48,14 @@ pub async fn is_empty(pool: &PgPool) -> Result<bool> {
 
 /// Makes a restored database one of its own: what was handed out after the backup was made is unknown here.
 ///
-/// Sync tokens carry the generation: those of what was lost are cut back to where the backup ended. One-time keys may have
-/// been given out since, and fallback keys replaced; clients find none and upload new ones.
+/// Sync tokens carry the generation: those of what was lost are cut back to where the backup ended.
 pub async fn begin_generation(pool: &PgPool) -> Result<()> {
     let mut transaction = pool.begin().await?;
-    // The clock keeps two restores of one backup apart.
-    let sql = "update server set generation = greatest(generation + 1, extract(epoch from now())::bigint)";
-    let touched = sqlx::query(sql).execute(&mut *transaction).await?.rows_affected();
-    if touched != 1 {
-        return Err(super::Error::Inconsistent("a backup without a server's name".to_owned()));
-    }
-    sqlx::query("delete from one_time_key").execute(&mut *transaction).await?;
-    sqlx::query("delete from fallback_key").execute(&mut *transaction).await?;
+    let generation = generation::begin(&mut transaction).await?;
+    let sql = "insert into generation (nr, began, lost, ts) \
+               select $1, coalesce((select max(last) from slice), 0) + 1, true, $2";
+    sqlx::query(sql).bind(generation).bind(now_ms()).execute(&mut *transaction).await?;
+    generation::forget_given_keys(&mut transaction).await?;
     transaction.commit().await?;
     Ok(())
 }

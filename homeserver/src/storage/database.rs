@@ -209,6 +209,16 @@ impl Database {
         }
     }
 
+    /// Gives up all connections and makes new ones: the address may lead to another server now.
+    pub async fn renew(&mut self) {
+        let pool = super::pool(self.connect.clone(), self.pool.options().get_max_connections());
+        let old = std::mem::replace(&mut self.pool, pool);
+        // Its connections may hang; each is closed when nobody uses it any more.
+        if tokio::time::timeout(Duration::from_millis(500), old.close()).await.is_err() {
+            tracing::debug!("gave up connections with queries under way");
+        }
+    }
+
     /// Closes the pool, then stops the private cluster.
     pub async fn close(self) {
         // Whatever still holds a connection has had its time.

@@ -5,6 +5,7 @@
 pub mod account;
 pub mod account_data;
 pub mod alias;
+pub mod backend;
 pub mod backup;
 pub mod commit;
 mod database;
@@ -13,15 +14,18 @@ pub mod device_key;
 pub mod event;
 pub mod filter;
 pub mod frame;
+pub mod generation;
 pub mod head;
 pub mod intern;
 pub mod key_backup;
+pub mod lag;
 pub mod login_token;
 pub mod media;
 pub mod member;
 pub mod nr;
 pub mod one_time_key;
 pub mod profile;
+mod pulse;
 pub mod pusher;
 pub mod receipt;
 pub mod registration_token;
@@ -44,15 +48,22 @@ pub mod upgrade;
 pub mod user_change;
 pub mod user_directory;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
 pub use database::{Database, OpenError};
 pub use intern::Interner;
 pub use nr::{DeviceNr, EventNr, FrameNr, Membership, Pos, RoomNr, Sym, UserNr};
+pub use pulse::Pulse;
 use sqlx::{
     Connection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::time::timeout;
+
+use crate::clock::now_ms;
 
 /// Why a query gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -72,10 +83,12 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(e) => match e.code().as_deref() {
-                // Class 08 connection exception, 57P0x shutdown, 53 out of resources, 40 rollback: all pass with time.
-                Some(code)
-                    if ["08", "53", "40"].iter().any(|class| code.starts_with(class)) || code.starts_with("57P") =>
-                {
+                // Class 08 connection exception, 57 shutdown or a statement that took too long, 53 out of resources,
+                // 40 rollback, 25006 a standby that is no primary yet: all pass with time.
+                Some(code) if ["08", "53", "40", "57", "25006"].iter().any(|class| code.starts_with(class)) => {
+                    if code.starts_with("57P") {
+                        LOST.store(now_ms(), Ordering::Relaxed);
+                    }
                     Self::Unavailable(error)
                 }
                 _ => Self::Refused(error),
@@ -83,7 +96,12 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound => {
                 Self::Inconsistent(error.to_string())
             }
-            _ => Self::Unavailable(error),
+            _ => {
+                if matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) {
+                    LOST.store(now_ms(), Ordering::Relaxed);
+                }
+                Self::Unavailable(error)
+            }
         }
     }
 }
@@ -95,6 +113,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// from being cleaned up.
 const STATEMENT_PATIENCE: &str = "20s";
 
+/// After a connection was lost, others are looked at before they are used; for so long.
+const WARY: Duration = Duration::from_secs(30);
+
+/// When a connection was lost last, in milliseconds since 1970.
+static LOST: AtomicI64 = AtomicI64::new(0);
+
 /// Opens the pool. No connection of it is ever held across another acquire, a long-poll or a network call.
 pub fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
     PgPoolOptions::new()
@@ -102,6 +126,13 @@ pub fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
         .min_connections(1)
         .acquire_timeout(Duration::from_secs(5))
         .test_before_acquire(false)
+        .before_acquire(|conn, _| {
+            Box::pin(async move {
+                let wary =
+                    u128::try_from(now_ms() - LOST.load(Ordering::Relaxed)).is_ok_and(|ms| ms < WARY.as_millis());
+                Ok(!wary || matches!(timeout(Duration::from_secs(1), conn.ping()).await, Ok(Ok(()))))
+            })
+        })
         .connect_lazy_with(options.options([("statement_timeout", STATEMENT_PATIENCE)]))
 }
 

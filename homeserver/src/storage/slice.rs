@@ -16,16 +16,37 @@ pub struct Row {
     pub notices: Vec<String>,
 }
 
-/// The last position and the generation. `(0, 1)` in a database without commits.
-pub async fn newest(pool: &PgPool) -> Result<(Pos, i64)> {
-    let sql = "select coalesce((select last from slice order by last desc limit 1), 0), generation from server";
-    Ok(sqlx::query_as(sql).fetch_optional(pool).await?.unwrap_or((Pos(0), 1)))
+/// The last position; 0 in a database without commits.
+pub async fn newest(pool: &PgPool) -> Result<Pos> {
+    let sql = "select coalesce((select last from slice order by last desc limit 1), 0)";
+    Ok(sqlx::query_scalar(sql).fetch_one(pool).await?)
 }
 
-/// Up to 1,000 slices after `pos`, oldest first.
-pub async fn after(pool: &PgPool, pos: Pos) -> Result<Vec<Row>> {
-    let sql = "select last, first, generation, writer, rooms, users, notices from slice where last > $1 order by last limit 1000";
-    Ok(sqlx::query_as(sql).bind(pos).fetch_all(pool).await?)
+/// How many slices [`from`] returns at most.
+pub const AT_ONCE: usize = 1000;
+
+/// Slices from the one that ends at `pos` on, oldest first. What that first one touched is left out.
+pub async fn from(pool: &PgPool, pos: Pos) -> Result<Vec<Row>> {
+    let sql = "select last, first, generation, writer,
+                      case when last > $1 then rooms else '{}' end as rooms,
+                      case when last > $1 then users else '{}' end as users,
+                      case when last > $1 then notices else '{}' end as notices
+                 from slice where last >= $1 order by last limit $2";
+    Ok(sqlx::query_as(sql).bind(pos).bind(i64::try_from(AT_ONCE).unwrap_or(i64::MAX)).fetch_all(pool).await?)
+}
+
+/// Drops up to 5,000 of the oldest slices, if they are older than `ts`, no follower has yet to read them, and no other node
+/// is dropping some. Returns how many.
+pub async fn prune(pool: &PgPool, ts: i64) -> Result<u64> {
+    let sql = "with mine as materialized (select pg_try_advisory_xact_lock(hashtextextended('roost slices', 0)) as it),
+                    oldest as materialized (
+                      select last, writer, ts from slice where (select it from mine) order by last limit 5000)
+               delete from slice s using oldest o
+                where s.last = o.last and o.ts < $1
+                  and o.last < (select last from slice order by last desc limit 1)
+                  and o.last < (select pos from search_cursor)
+                  and not exists (select from push_cursor c where c.writer = o.writer and c.pos < o.last)";
+    Ok(sqlx::query(sql).bind(ts).execute(pool).await?.rows_affected())
 }
 
 /// Takes a block of 1,024 numbers and returns its first.

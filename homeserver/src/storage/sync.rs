@@ -127,12 +127,6 @@ pub async fn summaries(pool: &PgPool, rooms: &[(RoomNr, bool)]) -> Result<Vec<Su
         .await?)
 }
 
-/// Where the generations up to `generation` ended.
-pub async fn end_of_generation(pool: &PgPool, generation: i64) -> Result<Pos> {
-    let sql = "select coalesce(max(last), 0) from slice where generation <= $1";
-    Ok(sqlx::query_scalar(sql).bind(generation).fetch_one(pool).await?)
-}
-
 /// For each of (room, since, until, limit) the newest events, newest first, with the index of what was asked.
 pub async fn newest_until(pool: &PgPool, asked: &[(RoomNr, Pos, Pos, i64)]) -> Result<Vec<(usize, EventNr)>> {
     let sql = "select t.i, e.nr

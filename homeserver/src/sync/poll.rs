@@ -159,7 +159,8 @@ impl Sync {
         let mut end = log.watermark();
         if token.generation != log.generation() {
             // What that generation committed behind its end is lost; other things stand there now.
-            end = end.min(storage::sync::end_of_generation(&self.0.pool, token.generation).await?);
+            let kept = storage::generation::end(&self.0.pool, token.generation).await?;
+            end = kept.map_or(end, |kept| end.min(kept));
         }
         token.pos = token.pos.min(end);
         token.to_device = token.to_device.min(end);

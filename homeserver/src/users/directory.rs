@@ -22,7 +22,12 @@ impl Users {
     ///
     /// # Errors
     /// The database's own.
-    pub async fn search(&self, seeker: UserNr, term: &str, limit: usize) -> storage::Result<(Vec<DirectoryUser>, bool)> {
+    pub async fn search(
+        &self,
+        seeker: UserNr,
+        term: &str,
+        limit: usize,
+    ) -> storage::Result<(Vec<DirectoryUser>, bool)> {
         let wanted = words(term, WORDS);
         // Of a user ID the localpart counts.
         let localpart = term.trim().trim_start_matches('@').split(':').next().unwrap_or_default().to_lowercase();

@@ -43,6 +43,7 @@ impl Bench {
             caches,
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            seen: None,
         };
         (Log::start(options).await.expect("log"), pool)
     }

@@ -7,7 +7,10 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 
-use super::finding::{Finding, in_time};
+use super::{
+    finding::{Finding, in_time},
+    lag,
+};
 use crate::{
     clock::now_ms,
     config::Config,
@@ -124,6 +127,7 @@ async fn inside(config: &Config, database: &Database) -> storage::Result<Vec<Fin
 
     if found.version >= known {
         findings.push(media(pool, &config.media_path()).await);
+        findings.extend(lag::look(pool).await?);
     }
 
     let apart = backup::clock_ms(pool).await? - now_ms();

@@ -5,6 +5,7 @@
 mod certificate;
 mod database;
 mod finding;
+mod lag;
 mod machine;
 mod network;
 mod servers;
