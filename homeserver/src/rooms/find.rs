@@ -38,9 +38,9 @@ pub(super) struct Known {
 
 impl Known {
     pub fn new() -> Self {
-        let by_id = Cache::builder().max_capacity(CAPACITY).weigher(|_: &OwnedRoomId, room: &Arc<Room>| room.weight());
-        let by_nr = Cache::builder().max_capacity(CAPACITY).weigher(|_: &RoomNr, room: &Arc<Room>| room.weight());
-        Self { by_id: by_id.build(), by_nr: by_nr.build() }
+        let by_id = Cache::weighed(CAPACITY, |_: &OwnedRoomId, room: &Arc<Room>| room.weight());
+        let by_nr = Cache::weighed(CAPACITY, |_: &RoomNr, room: &Arc<Room>| room.weight());
+        Self { by_id, by_nr }
     }
 
     pub fn insert(&self, room: &Arc<Room>) {

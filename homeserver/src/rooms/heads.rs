@@ -149,8 +149,8 @@ fn weight(live: &Live) -> u32 {
 
 impl Heads {
     pub fn new(frames: Frames) -> Self {
-        let rooms = Cache::builder().max_capacity(CAPACITY).weigher(|_: &RoomNr, live: &Arc<Live>| weight(live));
-        Self { rooms: Followed::new(rooms.build()), frames }
+        let rooms = Cache::weighed(CAPACITY, |_: &RoomNr, live: &Arc<Live>| weight(live));
+        Self { rooms: Followed::new(rooms), frames }
     }
 
     /// Makes `live` dead, and makes sure that nobody finds it again.

@@ -30,9 +30,9 @@ fn weight(text: &str) -> u32 {
 impl Interner {
     /// An interner over `pool` that keeps about 200,000 strings of usual length in memory.
     pub fn new(pool: PgPool) -> Self {
-        let numbers = Cache::builder().max_capacity(CAPACITY).weigher(|text: &Arc<str>, _: &Sym| weight(text));
-        let texts = Cache::builder().max_capacity(CAPACITY).weigher(|_: &Sym, text: &Arc<str>| weight(text));
-        Self { pool, numbers: numbers.build(), texts: texts.build() }
+        let numbers = Cache::weighed(CAPACITY, |text: &Arc<str>, _: &Sym| weight(text));
+        let texts = Cache::weighed(CAPACITY, |_: &Sym, text: &Arc<str>| weight(text));
+        Self { pool, numbers, texts }
     }
 
     fn remember(&self, nr: Sym, text: &Arc<str>) {

@@ -49,7 +49,7 @@ impl Ignored {
         let weigh = |_: &UserNr, list: &List| {
             u32::try_from(256 + list.users.len() * 16 + list.invites.size()).unwrap_or(u32::MAX)
         };
-        Self(Cache::builder().max_capacity(CAPACITY).weigher(weigh).build())
+        Self(Cache::weighed(CAPACITY, weigh))
     }
 }
 

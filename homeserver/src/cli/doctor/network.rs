@@ -1,7 +1,5 @@
 //! What others see: the bell, the server itself, and its name on the network as clients and other servers look it up.
 
-use std::time::Duration;
-
 use reqwest::{Client, redirect};
 use rustls::crypto::ring;
 
