@@ -54,7 +54,7 @@ small {{ color: var(--quiet) }}
 <p><b>●</b> This Matrix homeserver is running.</p>
 <p>To use it, open any Matrix client, choose another homeserver, and enter
 <code>{url}</code></p>
-<p>Then log in, or register if this server lets you: ask whoever runs it.</p>
+<p>Then log in, or register if this server allows it.</p>
 <p><small>Powered by Roost</small></p>
 </html>
 "#

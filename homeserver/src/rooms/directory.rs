@@ -209,8 +209,9 @@ mod tests {
                 2 => ask.types = Some(vec![None]),
                 _ => {}
             }
+            let whole = DirectoryAsk { limit: 1000, ..ask.clone() };
             let all = |directory: &Directory| {
-                let all = page(directory, &DirectoryAsk { since: None, limit: 1000, ..ask.clone() });
+                let all = page(directory, &whole);
                 all.chunk.iter().map(|card| card.room_id.to_string()).collect::<Vec<_>>()
             };
             let (begun, mut steady) = (directory.clone(), all(&directory));
