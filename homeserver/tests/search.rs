@@ -44,6 +44,7 @@ async fn a_word_that_all_others_say_costs_no_more_than_a_rare_one() {
     assert_eq!(node.search(alice.user, true).await.hits.len(), 3);
 
     // Fifty other rooms speak of nothing else, in the same stretch of the log.
+    assert!(node.log.watermark().0 < 8000);
     let pool = bench.pool();
     let others = "insert into search (nr, room, pos, ord, sender, type, words)
                   select -n, n % 50, 1 + n % 8000, n, 1, 17, array_to_tsvector(array['hello'])
