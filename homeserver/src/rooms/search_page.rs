@@ -20,7 +20,7 @@ use super::{
     state_read::Profile,
 };
 use crate::{
-    storage::{EventNr, Membership, Result, RoomNr, Sym, UserNr},
+    storage::{EventNr, Result, RoomNr, Sym, UserNr},
     users::words,
 };
 
@@ -115,7 +115,8 @@ impl Rooms {
         Ok(page)
     }
 
-    /// The rooms that are looked into: those that the user is in, or was in and has not forgotten.
+    /// The rooms that are looked into: those that the user has to do with, or had, and has not forgotten. What they may see
+    /// there is asked of each event.
     async fn searched(
         &self,
         user: UserNr,
@@ -123,9 +124,7 @@ impl Rooms {
         only: Option<&OwnedRoomId>,
     ) -> Result<HashSet<RoomNr>> {
         let memberships = self.memberships(user).await?;
-        let of_theirs = |membership| matches!(membership, Membership::Join | Membership::Leave | Membership::Ban);
-        let theirs: Vec<RoomNr> =
-            memberships.all.iter().filter(|m| of_theirs(m.membership) && !m.forgotten).map(|m| m.room).collect();
+        let theirs: Vec<RoomNr> = memberships.all.iter().filter(|m| !m.forgotten).map(|m| m.room).collect();
         let rooms = self.find_many(&theirs).await?;
         let wanted = |id: &OwnedRoomId| only.is_none_or(|only| only == id) && filter.takes_room(id.as_str());
         Ok(rooms.into_iter().filter(|(_, room)| wanted(&room.id)).map(|(nr, _)| nr).collect())

@@ -125,7 +125,8 @@ async fn all_that_messages_show_is_found_and_nothing_else() {
                 continue;
             }
             let (found, seen) = found_and_seen(user, &room, &word).await;
-            // Who was never in the room reads it where it is open to the world, and finds nothing: search is for one's own rooms.
+            // Who has nothing to do with the room may read it where it is open to the world, and finds nothing: search is for
+            // one's own rooms.
             let was_in =
                 user.get(&format!("rooms/{}/state/m.room.member/{}", seg(&room), seg(&user.id))).await.status == 200;
             if was_in || !found.is_empty() {
