@@ -60,7 +60,7 @@ pub(super) fn slice(batch: &Batch, answer: &Answer, writer: i64) -> Slice {
                 pos += 1;
             }
         }
-        (events, beside(batch, answer, pos))
+        (events, beside(batch, answer))
     });
     let (events, beside) = placed.unzip();
     Slice {
@@ -76,10 +76,10 @@ pub(super) fn slice(batch: &Batch, answer: &Answer, writer: i64) -> Slice {
     }
 }
 
-/// What `batch` holds besides events. Receipts lie behind the events, from `first` on, in the batch's order.
-fn beside(batch: &Batch, answer: &Answer, first: i64) -> Beside {
-    let receipts = (first..).zip(&batch.receipts).map(|(pos, r)| LogReceipt {
-        pos: Pos(pos),
+/// What `batch` holds besides events. All receipts lie at the commit's last position.
+fn beside(batch: &Batch, answer: &Answer) -> Beside {
+    let receipts = answer.received.iter().filter_map(|i| batch.receipts.get(*i)).map(|r| LogReceipt {
+        pos: answer.last,
         room: r.room,
         user: r.user,
         private: r.private,

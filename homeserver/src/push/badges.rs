@@ -1,5 +1,5 @@
 //! The number on an app's icon, told by itself where it changed without an event that is pushed: the user read a room on
-//! another device, left one, or changed their rules.
+//! another device or wrote there, left one, or changed their rules.
 //!
 //! Nodes tell each other what gateways were told last. The node that took the change speaks; the others look a little
 //! later whether it did, because what nodes tell each other may get lost.
@@ -41,7 +41,7 @@ const CAPACITY: u64 = 200_000;
 
 /// Whose count may have changed, and what gateways were told.
 pub(super) struct Badges {
-    due: Mutex<HashMap<UserNr, Due>>,
+    due: Mutex<HashMap<UserNr, Recount>>,
     changed: Notify,
     /// By the pusher's number.
     told: Cache<i64, u64>,
@@ -49,12 +49,14 @@ pub(super) struct Badges {
     failures: Cache<i64, u32>,
 }
 
-/// When to look at a user's count.
+/// When to count anew what a user has not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Due {
+struct Recount {
     at: Instant,
     /// Whether to speak also where it is not known what was told last.
     sure: bool,
+    /// It may be more than before.
+    risen: bool,
 }
 
 /// What nodes tell each other.
@@ -71,18 +73,19 @@ impl Badges {
         Self { due: Mutex::default(), changed: Notify::new(), told, failures }
     }
 
-    fn due(&self) -> MutexGuard<'_, HashMap<UserNr, Due>> {
+    fn due(&self) -> MutexGuard<'_, HashMap<UserNr, Recount>> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// These users' counts may have changed. `own`: by what this node committed.
-    pub fn touch(&self, users: &[UserNr], own: bool) {
+    /// These users' counts may have changed. `own`: by what this node committed; `risen`: not only fallen.
+    pub fn touch(&self, users: &[UserNr], own: bool, risen: bool) {
         let now = Instant::now();
-        let new = Due { at: if own { now } else { now + LATER }, sure: own };
+        let new = Recount { at: if own { now } else { now + LATER }, sure: own, risen };
         let mut due = self.due();
         for user in users {
             let known = due.entry(*user).or_insert(new);
-            *known = Due { at: known.at.min(new.at), sure: known.sure || new.sure };
+            let (sure, risen) = (known.sure || new.sure, known.risen || new.risen);
+            *known = Recount { at: known.at.min(new.at), sure, risen };
         }
         drop(due);
         if !users.is_empty() {
@@ -91,9 +94,9 @@ impl Badges {
     }
 
     /// The users to look at now, and when the next one is due.
-    fn take(&self, now: Instant) -> (Vec<(UserNr, Due)>, Option<Instant>) {
+    fn take(&self, now: Instant) -> (Vec<(UserNr, Recount)>, Option<Instant>) {
         let mut due = self.due();
-        let taken: Vec<(UserNr, Due)> = due.extract_if(|_, due| due.at <= now).collect();
+        let taken: Vec<(UserNr, Recount)> = due.extract_if(|_, due| due.at <= now).collect();
         (taken, due.values().map(|due| due.at).min())
     }
 
@@ -123,7 +126,7 @@ impl Badges {
         }
         self.failures.insert(pusher.nr, failures + 1);
         let at = Instant::now() + FIRST_PAUSE * 2_u32.pow(failures);
-        self.due().entry(pusher.user).or_insert(Due { at, sure: true });
+        self.due().entry(pusher.user).or_insert(Recount { at, sure: true, risen: true });
         self.changed.notify_one();
     }
 }
@@ -162,7 +165,7 @@ impl Push {
         }
     }
 
-    async fn look_at_badges(&self, mut due: Vec<(UserNr, Due)>) -> Result<()> {
+    async fn look_at_badges(&self, mut due: Vec<(UserNr, Recount)>) -> Result<()> {
         due.sort_unstable_by_key(|(user, _)| *user);
         let users: Vec<UserNr> = due.iter().map(|(user, _)| *user).collect();
         let pushers = self.0.follow.holders.pushers(&self.0.pool, &users).await?;
@@ -170,7 +173,12 @@ impl Push {
             let of_user = pushers.get(&user).into_iter().flat_map(|pushers| pushers.iter());
             // Whoever is behind is told when they have caught up.
             for pusher in of_user.filter(|pusher| pusher.behind.is_none()) {
-                if due.sure || self.0.follow.badges.told(pusher.nr).is_some() {
+                let speaks = match self.0.follow.badges.told(pusher.nr) {
+                    None => due.sure,
+                    // There is nothing below it.
+                    Some(told) => told > 0 || due.risen,
+                };
+                if speaks {
                     self.put(pusher, Job::Badge);
                 }
             }
@@ -226,14 +234,14 @@ mod tests {
     #[test]
     fn changes_gather_and_those_of_other_nodes_wait() {
         let badges = Badges::new();
-        let users = |(due, next): (Vec<(UserNr, Due)>, Option<Instant>)| {
+        let users = |(due, next): (Vec<(UserNr, Recount)>, Option<Instant>)| {
             let mut users: Vec<(i32, bool)> = due.iter().map(|(user, due)| (user.0, due.sure)).collect();
             users.sort_unstable();
             (users, next.is_some())
         };
-        badges.touch(&[Sym(2), Sym(3)], false);
-        badges.touch(&[Sym(1), Sym(2)], true);
-        badges.touch(&[Sym(1)], true);
+        badges.touch(&[Sym(2), Sym(3)], false, false);
+        badges.touch(&[Sym(1), Sym(2)], true, false);
+        badges.touch(&[Sym(1)], true, true);
         let now = Instant::now();
         assert_eq!(users(badges.take(now)), (vec![(1, true), (2, true)], true));
         assert_eq!(users(badges.take(now + LATER)), (vec![(3, false)], false));

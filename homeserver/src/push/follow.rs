@@ -111,7 +111,14 @@ impl Follow {
         self.missing.notified().await;
     }
 
-    /// Users with pushers whose counts may have fallen: they read, left a room or changed their rules.
+    /// Users with pushers whose counts changed because of other rules.
+    fn ruled_anew(&self, slice: &Slice) -> Vec<UserNr> {
+        let beside = slice.beside.iter().filter_map(|beside| beside.push_rules.as_ref());
+        let users: Vec<UserNr> = beside.flatten().copied().collect();
+        if self.holders.is_empty() || users.is_empty() { Vec::new() } else { self.holders.among(&users) }
+    }
+
+    /// Users with pushers whose counts may have fallen: they read, wrote into a room or left one.
     fn counted_anew(&self, slice: &Slice) -> Vec<UserNr> {
         if self.holders.is_empty() {
             return Vec::new();
@@ -119,8 +126,9 @@ impl Follow {
         let mut users: Vec<UserNr> = Vec::new();
         if let Some(beside) = &slice.beside {
             users.extend(beside.receipts.iter().map(|receipt| receipt.user));
-            users.extend(beside.push_rules.iter().flatten());
         }
+        let wrote = slice.events.iter().flatten().filter(|event| event.membership.is_none());
+        users.extend(wrote.map(|event| event.sender));
         let gone = |event: &&Arc<LogEvent>| matches!(event.membership, Some(Membership::Leave | Membership::Ban));
         users.extend(slice.events.iter().flatten().filter(gone).filter_map(|event| event.state_key));
         users.sort_unstable();
@@ -141,7 +149,8 @@ impl Apply for Follow {
                 self.holders.touch(*user);
             }
         }
-        self.badges.touch(&self.counted_anew(slice), own);
+        self.badges.touch(&self.counted_anew(slice), own, false);
+        self.badges.touch(&self.ruled_anew(slice), own, true);
         if !own {
             self.others.store(true, Ordering::Relaxed);
             return;

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use moka::sync::Cache;
@@ -11,8 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::{
     Push,
     gateway::Outcome,
-    notification::{Body, Target},
-    worker::Notified,
+    notification::{Body, Notified, Target},
 };
 use crate::{
     metrics,
@@ -23,6 +23,8 @@ use crate::{
 const AT_ONCE: usize = 64;
 /// What waits in one lane; beyond, the pusher counts as behind.
 const LONGEST: usize = 50;
+/// Before it is noted again that a gateway took nothing.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Deliveries that are remembered, so that what is read twice is sent once.
 const DELIVERED: u64 = 100_000;
 
@@ -116,7 +118,7 @@ impl Push {
                 let behind = Pos(pos.0 - 1);
                 while let Err(error) = self.fall_behind(&pusher, behind).await {
                     tracing::warn!(%error, "can't note that a push gateway takes nothing");
-                    tokio::time::sleep(super::retry::FIRST_PAUSE).await;
+                    tokio::time::sleep(PAUSE).await;
                 }
             }
             self.close(self.0.lanes.end(pusher.nr));

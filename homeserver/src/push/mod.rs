@@ -5,7 +5,7 @@
 //! - `follow`: hears what this node committed; `worker` decides what of it goes where
 //! - `lane`: a pusher's way to its gateway, one request at a time; `retry` is for those whose gateway takes nothing
 //! - `badges`: the number on an app's icon, where it changes without an event
-//! - `notification`: what a gateway is sent; `gateway`: the request, and which addresses it may go to
+//! - `notification`: what a gateway is sent; `gateway`: the request, and which addresses it may go to; neither knows the others
 //! - `cursor`: how far this node is, and what nodes that ended have left
 //!
 //! Each node pushes what it committed itself, so that nodes need not agree. A node that lives holds a lock in the database;

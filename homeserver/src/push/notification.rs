@@ -2,15 +2,28 @@
 //!
 //! Source: push gateway API, `POST /_matrix/push/v1/notify`.
 
+use std::sync::Arc;
+
 use roost_spec::push::{Action, Actions};
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
-use super::{Push, pushers::Stored, worker::Notified};
+use super::{Push, pushers::Stored};
 use crate::{
-    rooms::{StateMap, render},
+    rooms::{Room, StateMap, StoredEvent, render},
     storage::{Result, Sym, UserNr, pusher::Pusher},
 };
+
+/// Nobody wants to hear of what is older.
+pub(super) const STALE_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// What a user's rules say of an event.
+#[derive(Clone)]
+pub(super) struct Notified {
+    pub event: Arc<StoredEvent>,
+    pub room: Arc<Room>,
+    pub actions: Arc<[Action]>,
+}
 
 /// Where a pusher's events go, and how much of them.
 pub(super) struct Target {

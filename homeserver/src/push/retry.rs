@@ -6,7 +6,7 @@ use super::{
     Push,
     gateway::Outcome,
     lane::Job,
-    worker::{Notified, STALE_MS},
+    notification::{Notified, STALE_MS},
 };
 use crate::{
     backoff::Backoff,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// After a first failure; each pause is twice the one before.
-pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30 * 60);
 /// The newest unread events that are told when a gateway is back; the counts tell of the rest.
 const CATCH_UP: usize = 20;

@@ -2,30 +2,23 @@
 
 use std::sync::Arc;
 
-use roost_spec::push::Action;
 use tokio_util::sync::CancellationToken;
 
-use super::{Push, lane::Job};
+use super::{
+    Push,
+    lane::Job,
+    notification::{Notified, STALE_MS},
+};
 use crate::{
     clock::now_ms,
-    rooms::{Room, StoredEvent},
+    rooms::StoredEvent,
     storage::{self, EventNr, Membership, Pos, Result, Sym, UserNr, pusher::Pusher},
 };
 
-/// Nobody wants to hear of what is older.
-pub(super) const STALE_MS: i64 = 24 * 60 * 60 * 1000;
 /// Events taken at once.
 const BATCH: usize = 100;
 /// Events read from the database at once.
 const PAGE: i64 = 500;
-
-/// What a user's rules say of an event.
-#[derive(Clone)]
-pub(super) struct Notified {
-    pub event: Arc<StoredEvent>,
-    pub room: Arc<Room>,
-    pub actions: Arc<[Action]>,
-}
 
 impl Push {
     /// Decides about what this node committed, until `shutdown`.

@@ -20,7 +20,7 @@ use super::{
     door::Destination,
     draft::{RedactionTarget, Step, Steps},
     heads::Live,
-    unread::{Asked, Audience},
+    unread::{Audience, NewEvent},
 };
 use crate::{
     backoff::spread,
@@ -104,11 +104,7 @@ impl Rooms {
         for step in &mut steps.list {
             step.thread = self.thread_of_content(room.nr, &step.draft.content).await?;
         }
-        // Memberships concern hardly anybody but whom they are about: many may join at once, and ask for nothing.
-        let audience = match steps.list.iter().all(|step| step.membership.is_some()) {
-            true => self.known_audience(room),
-            false => Some(self.audience(room).await?),
-        };
+        let audience = self.audience(room).await?;
         let count = steps.list.len() + steps.list.iter().filter(|step| step.key.is_some()).count();
         let mut loaded = HashMap::new();
         let (mut attempt, mut doubted, mut held) = (0, false, 0);
@@ -116,7 +112,7 @@ impl Rooms {
             let live = self.live(room).await?;
             let mut numbers = self.0.log.numbers(count).await?;
             let (pending, ids) =
-                match self.submit(room, author, &steps, &live, &loaded, &mut numbers, audience.as_deref(), attempt) {
+                match self.submit(room, author, &steps, &live, &loaded, &mut numbers, &audience, attempt) {
                     Ok(submitted) => submitted,
                     Err(Obstacle::Dead) => {
                         self.0.caches.heads.kill(room.nr, &live);
@@ -152,6 +148,8 @@ impl Rooms {
                 }
                 Submitted::Known(id) => return Ok(vec![id]),
                 Submitted::Stale => {
+                    // What overtook it may have redacted what was read.
+                    loaded.clear();
                     metrics::COMMIT_CONFLICTS.add(1);
                     pause(attempt).await;
                     attempt += 1;
@@ -184,7 +182,7 @@ impl Rooms {
         live: &Live,
         loaded: &HashMap<EventNr, Pdu>,
         numbers: &mut Taken,
-        audience: Option<&Mutex<Audience>>,
+        audience: &Mutex<Audience>,
         attempt: u32,
     ) -> Result<(Pending<Submitted>, Vec<Arc<str>>), Obstacle> {
         let mut state = live.lock();
@@ -192,8 +190,8 @@ impl Rooms {
             return Err(Obstacle::Dead);
         }
         let mut built = {
-            let audience = audience.map(|audience| audience.lock().unwrap_or_else(PoisonError::into_inner));
-            self.build(room, author, &steps.list, &state.newest, loaded, numbers, now_ms(), audience.as_deref())?
+            let audience = audience.lock().unwrap_or_else(PoisonError::into_inner);
+            self.build(room, author, &steps.list, &state.newest, loaded, numbers, now_ms(), Some(&audience))?
         };
         built.check_size()?;
         if steps.are_unnumbered() {
@@ -284,7 +282,7 @@ impl Rooms {
         built.frames.iter().for_each(|frame| self.0.caches.frames.insert(frame));
         for event in built.write.events.iter().filter(|event| event.state_key.is_some()) {
             if let Some(pdu) = built.fresh.get(&event.nr) {
-                self.0.caches.pdus.keep(event.nr, event.kind, pdu);
+                self.0.caches.pdus.insert(event.nr, event.kind, pdu);
             }
         }
     }
@@ -377,7 +375,7 @@ fn noted(room: &Room, author: &Author, step: &Step, view: &[Pdu], audience: &Aud
         },
         notifications: levels.and_then(|levels| levels.notifications.present()),
     });
-    audience.evaluate(&Asked {
+    audience.evaluate(&NewEvent {
         kind: &step.draft.kind,
         sender: author.nr,
         sender_id: author.id.as_str(),

@@ -1,7 +1,7 @@
 //! Rooms as others see them from outside: what the directory, summaries and spaces show.
 //!
-//! **Invariant:** a card is made of one state and kept with its number; an equal number is an equal state, so nothing here
-//! is ever stale that is shown.
+//! **Invariant:** a card is made of one state and kept with its number; an equal number is an equal state, and what a
+//! redaction takes out of its events drops the card, so nothing here is ever stale that is shown.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,9 +9,10 @@ use ruma::OwnedRoomId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Room, Rooms, StateKey, StateMap, StoredEvent};
+use super::{Doubted, Room, Rooms, StateKey, StateMap, StoredEvent};
 use crate::{
     cache::Cache,
+    log::{Apply, Slice},
     storage::{self, EventNr, FrameNr, Membership, Result, RoomNr, Sym, UserNr},
 };
 
@@ -48,11 +49,25 @@ pub struct Outside {
     pub room_version: Option<&'static str>,
 }
 
-/// Cards by room, each with the state that it was made of.
-pub(super) type Cards = Cache<RoomNr, (FrameNr, Arc<Card>)>;
+/// Rooms whose cards are remembered.
+const CARDS: u64 = 20_000;
 
-pub(super) fn cards() -> Cards {
-    Cache::new(20_000)
+/// Cards by room, each with the state that it was made of. Follows the log.
+pub(super) struct Cards(Doubted<RoomNr, (FrameNr, Arc<Card>)>);
+
+impl Cards {
+    pub fn new() -> Self {
+        Self(Doubted::new(Cache::new(CARDS)))
+    }
+}
+
+impl Apply for Cards {
+    fn apply(&self, slice: &Slice, _own: bool) {
+        match &slice.events {
+            Some(events) => events.iter().filter(|e| e.redacts.is_some()).for_each(|e| self.0.doubt(e.room)),
+            None => slice.rooms.iter().for_each(|room| self.0.doubt(*room)),
+        }
+    }
 }
 
 /// The state that a card is made of.
@@ -84,7 +99,7 @@ impl Rooms {
     pub(super) async fn cards_of(&self, rooms: &[(RoomNr, FrameNr)]) -> Result<HashMap<RoomNr, Arc<Card>>> {
         let (mut found, mut missing) = (HashMap::with_capacity(rooms.len()), Vec::new());
         for (room, frame) in rooms {
-            match self.0.caches.cards.get(room) {
+            match self.0.caches.cards.0.get(*room) {
                 Some((of, card)) if of == *frame => drop(found.insert(*room, card)),
                 _ => missing.push((*room, *frame)),
             }
@@ -92,6 +107,7 @@ impl Rooms {
         if missing.is_empty() {
             return Ok(found);
         }
+        let ticket = self.0.caches.cards.0.ticket();
         let numbers: Vec<RoomNr> = missing.iter().map(|(room, _)| *room).collect();
         let known = self.find_many(&numbers).await?;
         let frames = self.state_many(&missing.iter().map(|(_, frame)| *frame).collect::<Vec<_>>()).await?;
@@ -105,7 +121,7 @@ impl Rooms {
             let Some(room) = known.get(&nr) else { continue };
             let card = card(room, &frame.state, &events, counts.get(&nr).copied().unwrap_or(0));
             let card = Arc::new(card);
-            self.0.caches.cards.insert(nr, (of, Arc::clone(&card)));
+            self.0.caches.cards.0.keep(ticket, nr, (of, Arc::clone(&card)));
             found.insert(nr, card);
         }
         Ok(found)

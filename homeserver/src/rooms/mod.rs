@@ -13,7 +13,7 @@
 //! - `invite_permission`: whom users let invite them
 //! - `append`: the one operation that writes events, on `draft`s that came through the `door`; `send`, `membership`, `create`, `upgrade`, `aliases` use it
 //! - `pdus`: parsed state events; `once`: a transaction ID is good for one event
-//! - `followed`: the cache of what the log changes
+//! - `followed`, `doubted`: the caches of what the log changes
 //!
 //! **Invariant:** every event goes through the log, and nothing here knows HTTP or who may log in.
 
@@ -24,6 +24,7 @@ pub mod card;
 mod create;
 pub mod directory;
 mod door;
+mod doubted;
 mod draft;
 mod erased;
 mod events;
@@ -71,6 +72,7 @@ use std::sync::Arc;
 
 pub use aliases::AliasError;
 pub use create::{CreateError, InitialState, NewRoom, is_invitation};
+pub use doubted::{Doubted, Ticket};
 pub use draft::{Author, Draft};
 pub use find::Room;
 pub use heads::{Extremity, Head};
@@ -134,8 +136,8 @@ pub struct Caches {
     erased: Arc<erased::Erased>,
     relations: Arc<relations::Memory>,
     turns: Arc<Turns>,
-    pdus: pdus::Pdus,
-    cards: card::Cards,
+    pdus: Arc<pdus::Pdus>,
+    cards: Arc<card::Cards>,
     listing: Arc<listing::Listing>,
     recent_txns: once::RecentTxns,
     unread: Arc<unread::UnreadCaches>,
@@ -154,8 +156,8 @@ impl Caches {
             erased: Arc::default(),
             relations: Arc::new(relations::Memory::new()),
             turns: Arc::default(),
-            pdus: pdus::Pdus::new(),
-            cards: card::cards(),
+            pdus: Arc::new(pdus::Pdus::new()),
+            cards: Arc::new(card::Cards::new()),
             listing: Arc::default(),
             recent_txns: once::recent_txns(),
             unread: Arc::new(unread::UnreadCaches::new()),
@@ -172,6 +174,8 @@ impl Caches {
             Arc::clone(&self.erased) as Arc<dyn Apply>,
             Arc::clone(&self.unread) as Arc<dyn Apply>,
             Arc::clone(&self.relations) as Arc<dyn Apply>,
+            Arc::clone(&self.pdus) as Arc<dyn Apply>,
+            Arc::clone(&self.cards) as Arc<dyn Apply>,
             Arc::clone(&self.listing) as Arc<dyn Apply>,
         ]
     }

@@ -232,6 +232,8 @@ pub struct Answer {
     pub changed: Vec<Became>,
     /// What the changes of users tell.
     pub told: Told,
+    /// Which of the batch's receipts stand now: not those that would have gone back.
+    pub received: Vec<usize>,
 }
 
 /// What changes of users tell, beside what the batch tells anyway.
@@ -263,17 +265,21 @@ struct Row {
     told_rooms: Vec<RoomNr>,
     told_users: Vec<UserNr>,
     told_notices: Vec<String>,
+    received: Option<Vec<i32>>,
 }
 
-/// Relations are written in the commit's own statement, beside the function: it knows nothing of what events say. Users are
-/// changed before it, as locks go, and what that tells is told by it.
+/// Relations and receipts are written in the commit's own statement, beside the function: it knows nothing of what events
+/// say, nor which of two events stands before the other. Users are changed before it, as locks go, and what that tells is told
+/// by it.
 const CALL: &str = "select c.*, u.outcome as changed, u.again, u.devices as told_devices, u.rooms as told_rooms, \
-    u.users as told_users, u.notices as told_notices, case when cardinality($73::integer[]) + cardinality($49::integer[]) > 0 then \
-    relate_v1(c.outcome, c.ord_base, $4, $73, $74, $75, $76, $77, $78, $79, $80, $49, $50) end as related from \
+    u.users as told_users, u.notices as told_notices, \
+    case when cardinality($73::integer[]) + cardinality($49::integer[]) > 0 then \
+    relate_v2(c.outcome, c.ord_base, $4, $73, $74, $75, $76, $77, $78, $79, $80, $49, $50) end as related, \
+    case when cardinality($53::bigint[]) > 0 then receive_v1(c.last, $53, $54, $55, $56, $57, $58) end as received from \
     change_users_v1($1, $2, $3, $81, $82) as u cross join lateral \
     commit_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
     $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, \
-    $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60, $61, $62, \
+    $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, '{}', '{}', '{}', '{}', '{}', '{}', $59, $60, $61, $62, \
     $63, $64, $65, $66, $67, $68, $69 || u.devices, $70 || u.rooms, $71 || u.users, $72 || u.notices) as c";
 
 /// Commits `batch` under (`writer`, `number`); the same pair again gets the first answer.
@@ -307,6 +313,9 @@ pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, b
     let mut users: Vec<(usize, &UserWrite)> = batch.users.iter().enumerate().collect();
     users.sort_by_key(|(_, write)| write.user);
     let changes = users.iter().map(|(_, write)| write.change.to_json()).collect::<Result<Vec<String>>>()?;
+
+    let receipts = batch.receipts.iter().map(|receipt| receipt.room);
+    let wake_rooms: Vec<RoomNr> = batch.wake_rooms.iter().copied().chain(receipts).collect();
 
     let mut row: Row = sqlx::query_as(CALL)
         .bind(writer)
@@ -378,7 +387,7 @@ pub async fn call(conn: &mut PgConnection, writer: i64, number: i64, now: i64, b
         .bind(list(&queued, |(_, m)| m.1))
         .bind(list(&queued, |(_, m)| &*m.2))
         .bind(&batch.device_changes)
-        .bind(&batch.wake_rooms)
+        .bind(wake_rooms)
         .bind(&batch.wake_users)
         .bind(&batch.notices)
         .bind(list(&related, |(i, ..)| *i))
@@ -479,6 +488,12 @@ impl Row {
                 users: self.told_users,
                 notices: self.told_notices,
             },
+            received: self
+                .received
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|i| usize::try_from(i - 1).ok())
+                .collect(),
         })
     }
 }

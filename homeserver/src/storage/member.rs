@@ -56,3 +56,9 @@ pub async fn joined_counts(pool: &PgPool, rooms: &[RoomNr]) -> Result<Vec<(RoomN
     let sql = "select room, count(*) from member where room = any($1) and membership = 1 group by room";
     Ok(sqlx::query_as(sql).bind(rooms).fetch_all(pool).await?)
 }
+
+/// Who is joined to `room` or invited.
+pub async fn present(pool: &PgPool, room: RoomNr) -> Result<Vec<UserNr>> {
+    let sql = "select usr from member where room = $1 and membership in (1, 2)";
+    Ok(sqlx::query_scalar(sql).bind(room).fetch_all(pool).await?)
+}

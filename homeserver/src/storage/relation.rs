@@ -35,8 +35,10 @@ pub struct Child {
     pub count: i64,
 }
 
-/// Of more edits than these only the last are looked at.
-const EDITS: i64 = 8;
+/// Of more edits than these only the last are looked at. What says nothing new is no edit, however many there are: so many
+/// are looked through.
+pub const EDITS: i64 = 8;
+const PASSED: i64 = 10_000;
 const REFERENCES: i64 = 100;
 
 /// What is summed up for each of `parents`: the last edits by the same sender and of the same type, the last answer of each
@@ -49,9 +51,14 @@ pub async fn summed_up(pool: &PgPool, parents: &[Parent<'_>], kinds: Kinds) -> R
                     where exists (select from relation r where r.target = p.id))
                select p.i as parent, $5 as rel_type, r.nr, p.sender, r.ord, 1::bigint as count
                  from parent p cross join lateral (
-                      select nr, ord from relation
-                       where target = p.id and rel_type = $5 and room = p.room and sender = p.sender and type = p.type
-                       order by ord desc limit $8) r
+                      select r.nr, r.ord
+                        from (select nr, ord, type from relation
+                               where target = p.id and rel_type = $5 and room = p.room and sender = p.sender
+                                 and type = p.type
+                               order by ord desc limit $10) r
+                        join event_json j on j.nr = r.nr
+                       where r.type = $11 or position('\"m.new_content\":{' in j.json) > 0
+                       order by r.ord desc limit $8) r
                union all
                select p.i, $6, r.nr, r.sender, r.ord, r.count
                  from parent p cross join lateral (
@@ -72,6 +79,37 @@ pub async fn summed_up(pool: &PgPool, parents: &[Parent<'_>], kinds: Kinds) -> R
         .bind(kinds.reference)
         .bind(EDITS)
         .bind(REFERENCES)
+        .bind(PASSED)
+        .bind(Sym::ENCRYPTED)
+        .fetch_all(pool)
+        .await?)
+}
+
+/// Of what may be edits of `parent` those that stand before `before`, the last first, so many at most.
+pub async fn edits_before(
+    pool: &PgPool,
+    parent: Parent<'_>,
+    replace: Sym,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<EventNr>> {
+    let sql = "select r.nr
+                 from (select nr, ord, type from relation
+                        where target = $1 and rel_type = $2 and room = $3 and sender = $4 and type = $5 and ord < $6
+                        order by ord desc limit $8) r
+                 join event_json j on j.nr = r.nr
+                where r.type = $9 or position('\"m.new_content\":{' in j.json) > 0
+                order by r.ord desc limit $7";
+    Ok(sqlx::query_scalar(sql)
+        .bind(parent.id)
+        .bind(replace)
+        .bind(parent.room)
+        .bind(parent.sender)
+        .bind(parent.kind)
+        .bind(before)
+        .bind(limit)
+        .bind(PASSED)
+        .bind(Sym::ENCRYPTED)
         .fetch_all(pool)
         .await?)
 }
@@ -156,9 +194,23 @@ pub async fn related_by(
     Ok(sqlx::query_scalar(sql).bind(targets).bind(rel_types).bind(senders).fetch_all(pool).await?)
 }
 
-/// Up to `limit` threads of the room whose last answer stands before `before`, the latest first: root and last place.
-pub async fn threads(pool: &PgPool, room: RoomNr, before: i64, limit: i64) -> Result<Vec<(String, i64)>> {
-    let sql =
-        "select root, last_ord from thread_answer where room = $1 and last_ord < $2 order by last_ord desc limit $3";
-    Ok(sqlx::query_as(sql).bind(room).bind(before).bind(limit).fetch_all(pool).await?)
+/// Up to `limit` threads of the room, the latest first, as they stood when `until` was the room's last place: of each the root
+/// and the place of its last answer by then, which is before `before`.
+pub async fn threads(
+    pool: &PgPool,
+    room: RoomNr,
+    thread: Sym,
+    (before, until): (i64, i64),
+    limit: i64,
+) -> Result<Vec<(String, i64)>> {
+    let sql = "(select root, last_ord as ord from thread_answer
+                 where room = $1 and last_ord < $2 and last_ord <= $3 order by last_ord desc limit $4)
+               union all
+               select t.root, r.ord
+                 from thread_answer t cross join lateral (
+                      select max(ord) as ord from relation
+                       where target = t.root and rel_type = $5 and room = $1 and ord <= $3) r
+                where t.room = $1 and t.last_ord > $3 and r.ord < $2
+               order by ord desc limit $4";
+    Ok(sqlx::query_as(sql).bind(room).bind(before).bind(until).bind(limit).bind(thread).fetch_all(pool).await?)
 }

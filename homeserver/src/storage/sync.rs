@@ -75,11 +75,11 @@ pub async fn device_changes(pool: &PgPool, since: Pos, until: Pos) -> Result<Vec
     Ok(sqlx::query_scalar(sql).bind(since).bind(until).fetch_all(pool).await?)
 }
 
-/// Those of `others` who are joined to a room to which `user` is joined.
+/// Those of `others` who are joined or invited to a room to which `user` is joined.
 pub async fn sharing_a_room(pool: &PgPool, user: UserNr, others: &[UserNr]) -> Result<Vec<UserNr>> {
     let sql = "select o.usr from unnest($2::integer[]) as o (usr)
                 where exists (select from member theirs join member ours on ours.room = theirs.room
-                               where theirs.usr = o.usr and theirs.membership = 1
+                               where theirs.usr = o.usr and theirs.membership in (1, 2)
                                  and ours.usr = $1 and ours.membership = 1)";
     Ok(sqlx::query_scalar(sql).bind(user).bind(others).fetch_all(pool).await?)
 }

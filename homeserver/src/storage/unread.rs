@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use sqlx::PgPool;
 
-use super::{EventNr, Pos, Result, RoomNr, UserNr};
+use super::{EventNr, Pos, Result, RoomNr, Sym, UserNr};
 
 /// One timeline of a room as a user has it: the main one, or a thread that was written to after the room was read.
 #[derive(Debug, Clone, sqlx::FromRow)]
-pub struct Line {
+pub struct UnreadLine {
     pub room: RoomNr,
     /// The root's event ID; empty for the main timeline.
     pub thread: String,
@@ -20,12 +20,12 @@ pub struct Line {
     pub highlight: i64,
 }
 
-/// Own events looked for at most when they are taken off a count.
+/// So many unread events are looked through at most for one of the user's own.
 const OWN: i64 = 10_000;
 
 /// The counts of `user` in those of `rooms` that they are joined to, up to `until`; where a room is quiet only exceptions
-/// count. One query, whose steps stay apart: folded into one, PostgreSQL would plan and ask each inner question many times.
-pub async fn lines(pool: &PgPool, user: UserNr, rooms: &[(RoomNr, bool)], until: Pos) -> Result<Vec<Line>> {
+/// count. Whoever wrote into a timeline has read what stands before. One query, whose steps stay apart: folded into one, PostgreSQL would plan and ask each inner question many times.
+pub async fn lines(pool: &PgPool, user: UserNr, rooms: &[(RoomNr, bool)], until: Pos) -> Result<Vec<UnreadLine>> {
     let sql = "
         with p as materialized (
             select t.room, t.quiet,
@@ -51,40 +51,53 @@ pub async fn lines(pool: &PgPool, user: UserNr, rooms: &[(RoomNr, bool)], until:
                              coalesce((select e.main_count from event e
                                         where e.room = x.room and e.pos <= $4 and e.main_count is not null
                                         order by e.pos desc limit 1), 0)
-                             - coalesce((select e.main_count from event e
-                                          where e.room = x.room and e.pos <= x.point and e.main_count is not null
-                                          order by e.pos desc limit 1), 0)
                         else coalesce((select e.count from event_thread e
                                         where e.room = x.room and e.thread = x.thread and e.pos <= $4
                                         order by e.pos desc limit 1), 0)
-                             - coalesce((select e.count from event_thread e
-                                          where e.room = x.room and e.thread = x.thread and e.pos <= x.point
-                                          order by e.pos desc limit 1), 0)
-                   end as everybody
-              from x)
-        select n.room, n.thread, n.base, n.point,
-               greatest(n.everybody - own.notify + fixes.notify + exceptions.notify, 0)::bigint as notify,
+                   end as newest,
+                   case when x.quiet then 0
+                        when x.thread = '' then
+                             coalesce((select e.main_count from event e
+                                        where e.room = x.room and e.pos <= x.point and e.main_count is not null
+                                        order by e.pos desc limit 1), 0)
+                        else coalesce((select e.count from event_thread e
+                                        where e.room = x.room and e.thread = x.thread and e.pos <= x.point
+                                        order by e.pos desc limit 1), 0)
+                   end as known
+              from x),
+        w as materialized (
+            select n.*,
+                   case when n.newest > n.known
+                          or exists (select from mention m
+                                      where m.usr = $1 and m.room = n.room and m.pos > n.point and m.pos <= $4)
+                        then (select array[e.pos, coalesce(case when n.thread = '' then e.main_count else t.count end,
+                                                           n.newest)]
+                                from (select e.nr, e.pos, e.sender, e.type, e.main_count from event e
+                                       where e.room = n.room and e.pos > n.point and e.pos <= $4
+                                       order by e.pos desc limit $5) e
+                                left join event_thread t on t.nr = e.nr
+                               where e.sender = $1 and e.type <> $6 and coalesce(t.thread, '') = n.thread
+                               order by e.pos desc limit 1)
+                   end as wrote
+              from n),
+        o as materialized (
+            select w.room, w.quiet, w.thread, w.base, greatest(w.point, w.wrote[1]) as point,
+                   case when w.quiet then 0 else w.newest - coalesce(w.wrote[2], w.known) end as everybody
+              from w)
+        select o.room, o.thread, o.base, o.point,
+               greatest(o.everybody + fixes.notify + exceptions.notify, 0)::bigint as notify,
                greatest(fixes.highlight + exceptions.highlight, 0)::bigint as highlight
-          from n
-         cross join lateral (
-               select case when n.everybody <= 0 then 0
-                           else (select count(*)
-                                   from (select e.nr, e.sender, e.noted from event e
-                                          where e.room = n.room and e.pos > n.point and e.pos <= $4
-                                          order by e.pos desc limit $5) e
-                                   left join event_thread t on t.nr = e.nr
-                                  where e.sender = $1 and e.noted & 1 = 1 and coalesce(t.thread, '') = n.thread)
-                      end as notify) own
+          from o
          cross join lateral (
                select coalesce(sum(c.notify), 0) as notify, coalesce(sum(c.highlight), 0) as highlight
                  from count_change c
-                where c.room = n.room and c.pos > n.point and c.at <= $4 and c.thread = n.thread and c.sender <> $1
-                  and not n.quiet) fixes
+                where c.room = o.room and c.pos > o.point and c.at <= $4 and c.thread = o.thread and c.sender <> $1
+                  and not o.quiet) fixes
          cross join lateral (
-               select coalesce(sum(m.notify - case when n.quiet then 0 else m.counted & 1 end), 0) as notify,
-                      coalesce(sum(m.highlight - case when n.quiet then 0 else m.counted >> 1 end), 0) as highlight
+               select coalesce(sum(m.notify - case when o.quiet then 0 else m.counted & 1 end), 0) as notify,
+                      coalesce(sum(m.highlight - case when o.quiet then 0 else m.counted >> 1 end), 0) as highlight
                  from mention m
-                where m.usr = $1 and m.room = n.room and m.pos > n.point and m.pos <= $4 and m.thread = n.thread
+                where m.usr = $1 and m.room = o.room and m.pos > o.point and m.pos <= $4 and m.thread = o.thread
                   and not exists (select from count_change c
                                    where c.room = m.room and c.pos = m.pos and c.dead and c.at <= $4)) exceptions";
     Ok(sqlx::query_as(sql)
@@ -93,6 +106,7 @@ pub async fn lines(pool: &PgPool, user: UserNr, rooms: &[(RoomNr, bool)], until:
         .bind(rooms.iter().map(|r| r.1).collect::<Vec<_>>())
         .bind(until)
         .bind(OWN)
+        .bind(Sym::MEMBER)
         .fetch_all(pool)
         .await?)
 }
@@ -105,6 +119,8 @@ pub struct Member {
     /// The user ID.
     pub id: Vec<u8>,
     /// The membership event.
+    #[sqlx(rename = "nr")]
+    pub event: EventNr,
     pub json: String,
     #[sqlx(flatten)]
     pub settings: Settings,
@@ -121,7 +137,7 @@ pub struct Settings {
 
 /// The joined members of `room`.
 pub async fn members(pool: &PgPool, room: RoomNr) -> Result<Vec<Member>> {
-    let sql = "select m.usr, i.value as id, j.json, a.json as rules, g.json as ignored
+    let sql = "select m.usr, i.value as id, m.nr, j.json, a.json as rules, g.json as ignored
                  from member m
                  join intern i on i.nr = m.usr
                  join event_json j on j.nr = m.nr
@@ -129,6 +145,13 @@ pub async fn members(pool: &PgPool, room: RoomNr) -> Result<Vec<Member>> {
                  left join account_data g on g.usr = m.usr and g.room = 0 and g.type = 'm.ignored_user_list'
                 where m.room = $1 and m.membership = 1";
     Ok(sqlx::query_as(sql).bind(room).fetch_all(pool).await?)
+}
+
+/// Everybody who has settings.
+pub async fn all_with_settings(pool: &PgPool) -> Result<Vec<UserNr>> {
+    let sql = "select distinct usr from account_data
+                where room = 0 and type in ('m.push_rules', 'm.ignored_user_list')";
+    Ok(sqlx::query_scalar(sql).fetch_all(pool).await?)
 }
 
 /// The settings of those of `users` who have any.

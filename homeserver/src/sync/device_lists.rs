@@ -2,25 +2,29 @@
 //!
 //! Source: client-server API, "Tracking the device list for a user", and "Extensions to /sync" of end-to-end encryption.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{
     Sync,
     look::member_changes,
     scope::{Change, Moved},
 };
-use crate::storage::{self, EventNr, FrameNr, Membership, Pos, Result, RoomNr, UserNr};
+use crate::{
+    rooms::StateKey,
+    storage::{self, EventNr, FrameNr, Membership, Pos, Result, RoomNr, UserNr},
+};
 
-/// What may change the lists of one reader.
+/// What may change the lists of one reader. A user is met in a room that the reader is joined to, where they are joined or
+/// invited.
 #[derive(Debug, Default)]
 pub(super) struct Causes {
     /// Users whose devices or keys changed, wherever they are.
     pub changed: Vec<UserNr>,
     /// What became of other users in rooms that the reader is joined to.
     pub members: Vec<Transition>,
-    /// Members of rooms that the reader has joined.
+    /// Who is met in rooms that the reader has joined.
     pub in_joined: Vec<UserNr>,
-    /// Members of rooms that the reader has left.
+    /// Who was met in rooms that the reader has left, as of when the client last heard; in rooms left and joined again too.
     pub in_left: Vec<UserNr>,
 }
 
@@ -31,6 +35,9 @@ pub(super) struct Transition {
     pub before: Option<Membership>,
     pub after: Membership,
 }
+
+/// Members that changed: user, event before, event after.
+type Changes = Vec<(UserNr, Option<EventNr>, EventNr)>;
 
 /// The answer's section.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -44,12 +51,7 @@ impl Sync {
     ///
     /// # Errors
     /// The database's own.
-    pub(super) async fn changed_members(
-        &self,
-        rooms: &[RoomNr],
-        since: Pos,
-        until: Pos,
-    ) -> Result<Vec<(UserNr, Option<EventNr>, EventNr)>> {
+    pub(super) async fn changed_members(&self, rooms: &[RoomNr], since: Pos, until: Pos) -> Result<Changes> {
         if rooms.is_empty() {
             return Ok(Vec::new());
         }
@@ -62,43 +64,35 @@ impl Sync {
         Ok(before.iter().zip(&after).flat_map(|(before, after)| member_changes(&before.state, &after.state)).collect())
     }
 
-    /// What changed with `since < pos <= until`. `members`: the members that changed in rooms to which `reader` is joined,
-    /// each with the event before and the one after.
+    /// What changed with `since < pos <= until`. `stayed`: rooms in which something may have happened to which `reader` has
+    /// been joined all the time; `members`: what is known of more such rooms already.
     ///
     /// # Errors
     /// The database's own.
     pub(super) async fn device_lists(
         &self,
         reader: UserNr,
-        members: Vec<(UserNr, Option<EventNr>, EventNr)>,
+        stayed: &[RoomNr],
+        mut members: Changes,
         moved: &[Moved],
-        since: Pos,
-        until: Pos,
+        (since, until): (Pos, Pos),
     ) -> Result<DeviceLists> {
         let changed = match self.0.caches.touched.device_changes(since, until) {
             Some(changed) => changed,
             None => storage::sync::device_changes(&self.0.pool, since, until).await?,
         };
-        let mut causes = Causes { changed, ..Causes::default() };
-        if !members.is_empty() {
-            let numbers: Vec<EventNr> =
-                members.iter().flat_map(|(_, old, new)| old.iter().chain([new])).copied().collect();
-            let events = self.0.rooms.events(&numbers).await?;
-            let memberships: HashMap<EventNr, Option<Membership>> =
-                events.iter().map(|event| (event.nr, event.membership)).collect();
-            let of = |nr: EventNr| memberships.get(&nr).copied().flatten();
-            causes.members.extend(members.iter().filter_map(|(user, old, new)| {
-                Some(Transition { user: *user, before: old.and_then(of), after: of(*new)? })
-            }));
-        }
+        members.extend(self.changed_members(stayed, since, until).await?);
+        let members = self.transitions(&members).await?;
+        let mut causes = Causes { changed, members, ..Causes::default() };
         for change in moved {
             let room = change.current.room;
             match change.change {
-                Change::Joined { .. } => causes.in_joined.extend(self.0.rooms.joined_members(room).await?.iter()),
-                Change::Left { leaving: Some(_), .. } => {
-                    causes.in_left.extend(self.0.rooms.joined_members(room).await?.iter())
+                Change::Joined { .. } => {
+                    causes.in_joined.extend(storage::member::present(&self.0.pool, room).await?);
+                    causes.in_left.extend(self.met_before(reader, room, since).await?);
                 }
-                _ => {}
+                Change::Left { .. } => causes.in_left.extend(self.met_before(reader, room, since).await?),
+                Change::Stayed | Change::Invited | Change::Knocked => {}
             }
         }
         let candidates = causes.candidates(reader);
@@ -109,6 +103,50 @@ impl Sync {
         };
         Ok(causes.lists(reader, &sharing))
     }
+
+    /// Those of `touched` that the reader did not come into or go out of.
+    pub(super) fn stayed(touched: impl IntoIterator<Item = RoomNr>, moved: &[Moved]) -> Vec<RoomNr> {
+        let moved: HashSet<RoomNr> =
+            moved.iter().filter(|m| m.change != Change::Stayed).map(|m| m.current.room).collect();
+        touched.into_iter().filter(|room| !moved.contains(room)).collect()
+    }
+
+    /// Whom the reader met in `room` as of `since`; nobody where they were not in it then.
+    async fn met_before(&self, reader: UserNr, room: RoomNr, since: Pos) -> Result<Vec<UserNr>> {
+        let Some(place) = self.0.rooms.last_before(&[(room, since)]).await?.remove(&room) else {
+            return Ok(Vec::new());
+        };
+        let before = self.0.rooms.state(place.frame).await?;
+        let Some(own) = before.state.get(&StateKey::member(reader)) else { return Ok(Vec::new()) };
+        if self.0.rooms.event(*own).await?.membership != Some(Membership::Join) {
+            return Ok(Vec::new());
+        }
+        // In this order: whoever comes or goes between the two looks is in the second.
+        let mut met: BTreeSet<UserNr> = storage::member::present(&self.0.pool, room).await?.into_iter().collect();
+        let frames = storage::sync::frames(&self.0.pool, &[room]).await?;
+        let Some((_, now)) = frames.first() else { return Ok(Vec::new()) };
+        let now = self.0.rooms.state(*now).await?;
+        for transition in self.transitions(&member_changes(&before.state, &now.state)).await? {
+            if transition.was_met() {
+                met.insert(transition.user);
+            } else {
+                met.remove(&transition.user);
+            }
+        }
+        Ok(met.into_iter().collect())
+    }
+
+    async fn transitions(&self, members: &[(UserNr, Option<EventNr>, EventNr)]) -> Result<Vec<Transition>> {
+        let numbers: Vec<EventNr> = members.iter().flat_map(|(_, old, new)| old.iter().chain([new])).copied().collect();
+        let events = self.0.rooms.events(&numbers).await?;
+        let memberships: HashMap<EventNr, Option<Membership>> =
+            events.iter().map(|event| (event.nr, event.membership)).collect();
+        let of = |nr: EventNr| memberships.get(&nr).copied().flatten();
+        let transition = |(user, old, new): &(UserNr, Option<EventNr>, EventNr)| {
+            Some(Transition { user: *user, before: old.and_then(of), after: of(*new)? })
+        };
+        Ok(members.iter().filter_map(transition).collect())
+    }
 }
 
 impl DeviceLists {
@@ -117,10 +155,21 @@ impl DeviceLists {
     }
 }
 
+fn is_met(membership: Membership) -> bool {
+    matches!(membership, Membership::Join | Membership::Invite)
+}
+
+impl Transition {
+    /// Whether a member of the room knew them.
+    fn was_met(&self) -> bool {
+        self.before.is_some_and(is_met)
+    }
+}
+
 impl Causes {
     fn arrived(&self) -> impl Iterator<Item = UserNr> {
-        // Both when invited, so that keys are there for the first message, and when joining: what changed in between was
-        // told to nobody, because an invitation shares no room yet.
+        // Both when invited, so that keys are there for the first message, and when joining: nobody is woken by changes of
+        // those who are invited, and an answer may tell of one late.
         let came = |t: &&Transition| match t.after {
             Membership::Join => t.before != Some(Membership::Join),
             Membership::Invite => !matches!(t.before, Some(Membership::Join | Membership::Invite)),
@@ -130,7 +179,7 @@ impl Causes {
     }
 
     fn departed(&self) -> impl Iterator<Item = UserNr> {
-        let gone = |t: &&Transition| matches!(t.after, Membership::Leave | Membership::Ban);
+        let gone = |t: &&Transition| t.was_met() && !is_met(t.after);
         self.members.iter().filter(gone).map(|t| t.user).chain(self.in_left.iter().copied())
     }
 
@@ -211,5 +260,13 @@ mod tests {
         let mut causes = went(A, None, Join);
         causes.members.extend(went(A, Some(Join), Leave).members);
         assert_eq!(causes.lists(ME, &[]), lists(&[], &[A]));
+    }
+
+    #[test]
+    fn nobody_is_left_whom_the_reader_never_met() {
+        for (before, after) in [(None, Ban), (None, Leave), (Some(Leave), Ban), (Some(Membership::Knock), Leave)] {
+            assert_eq!(went(A, before, after).lists(ME, &[]), lists(&[], &[]), "{before:?} {after:?}");
+        }
+        assert_eq!(went(A, Some(Invite), Leave).lists(ME, &[]), lists(&[], &[A]), "who is invited was told of");
     }
 }

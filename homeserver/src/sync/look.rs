@@ -111,7 +111,7 @@ impl Sync {
     /// The frame of each job's room at the end of its span.
     async fn end_frames(&self, jobs: &[Job], raws: &[Timeline]) -> Result<Vec<FrameNr>> {
         let unknown =
-            |(job, raw): &(&Job, &Timeline)| raw.events.is_empty() && (job.state == Wanted::Whole || raw.limited);
+            |(job, raw): &(&Job, &Timeline)| raw.events.is_empty() && (job.state.looks_at_all() || raw.limited);
         let without = jobs.iter().zip(raws).filter(unknown);
         let points: Vec<(RoomNr, Pos)> = without.map(|(job, _)| (job.span.room, job.span.until)).collect();
         let found = if points.is_empty() { HashMap::new() } else { self.0.rooms.last_before(&points).await? };
@@ -128,7 +128,7 @@ impl Sync {
         let may_differ = |job: &Job, raw: &Timeline| match job.state {
             Wanted::Nothing => false,
             Wanted::Whole => job.span.known > Pos(0),
-            Wanted::Changes => !raw.events.is_empty() || raw.limited,
+            Wanted::Changes | Wanted::More => !raw.events.is_empty() || raw.limited,
         };
         let asked = jobs.iter().zip(raws).filter(|(job, raw)| may_differ(job, raw));
         let points: Vec<(RoomNr, Pos)> = asked.map(|(job, _)| (job.span.room, job.span.known)).collect();

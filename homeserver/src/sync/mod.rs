@@ -132,8 +132,8 @@ struct Inner {
     told: lazy::MembersTold,
     delivered: to_device::Delivered,
     connections: sliding::Connections,
-    noted: sliding::Noted,
-    expelled: sliding::Expelled,
+    labels: sliding::RoomLabels,
+    sent_away: sliding::SentAway,
 }
 
 impl Sync {
@@ -157,8 +157,8 @@ impl Sync {
             told: lazy::MembersTold::new(),
             delivered: to_device::Delivered::new(),
             connections: sliding::Connections::new(),
-            noted: sliding::Noted::new(),
-            expelled: sliding::Expelled::new(50_000),
+            labels: sliding::RoomLabels::new(),
+            sent_away: sliding::SentAway::new(50_000),
         }))
     }
 }

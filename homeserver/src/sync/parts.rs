@@ -172,7 +172,7 @@ impl Looked {
     fn state(&self, reader: &Reader, heroes: &[UserNr]) -> BTreeMap<StateKey, EventNr> {
         let in_timeline = self.told_by_timeline(reader);
         let known = match self.job.state {
-            Wanted::Changes => match &self.known {
+            Wanted::Changes | Wanted::More => match &self.known {
                 Some(known) => known,
                 None => return BTreeMap::new(),
             },

@@ -25,7 +25,7 @@ pub(super) struct Job {
 impl Job {
     /// Whether the reader was inside where the client left off.
     pub fn is_inside_since(&self) -> bool {
-        self.state == Wanted::Changes || !self.newly && !self.left
+        self.state.has_before() || !self.newly && !self.left
     }
 
     /// Whether the reader's own membership changed after the end of the span: banned later, or never inside. That they must
@@ -42,8 +42,22 @@ pub(super) enum Wanted {
     Whole,
     /// What changed since the last sync.
     Changes,
+    /// That, and of what did not change what the client asks for only now.
+    More,
     /// None but the reader's own membership: they never were in the room in the time in question.
     Nothing,
+}
+
+impl Wanted {
+    /// Whether the whole state is looked at, where nothing happened too.
+    pub fn looks_at_all(self) -> bool {
+        matches!(self, Self::Whole | Self::More)
+    }
+
+    /// Whether the client knows a state from before.
+    pub fn has_before(self) -> bool {
+        matches!(self, Self::Changes | Self::More)
+    }
 }
 
 /// The rooms to look at: those in which the reader moved, and the joined ones of `touched`.

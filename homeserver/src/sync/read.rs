@@ -1,7 +1,7 @@
 //! One look at the log: gathers everything that a sync tells, in a handful of queries whatever the number of rooms.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -29,6 +29,8 @@ struct Gathered {
     /// What became of the reader in rooms.
     moved: Vec<Moved>,
     jobs: Vec<Job>,
+    /// Rooms in which something may have happened to which the reader has been joined all the time.
+    stayed: HashSet<RoomNr>,
     invited: Vec<OfUser>,
     knocked: Vec<OfUser>,
     /// Those of the jobs, invitations and knocks.
@@ -47,7 +49,7 @@ impl Sync {
         let stamp = self.0.presence.stamp();
         let standing = self.standing(reader.user).await?;
         let (from, until) = (since.map_or(Pos(0), |token| token.pos), standing.until);
-        let Gathered { moved, jobs, invited, knocked, rooms, notes, typing } =
+        let Gathered { moved, jobs, mut stayed, invited, knocked, rooms, notes, typing } =
             self.gather(reader, since, &standing).await?;
         let from_messages = since.map_or(Pos(0), |token| token.to_device);
         let messages = self.to_device(reader.device, from_messages, until, LIMIT).await?;
@@ -55,7 +57,12 @@ impl Sync {
         let ignored = self.ignored(reader.user).await?;
         let looked = self.look(reader, jobs, &rooms, &ignored, until).await?;
         let device_lists = match since {
-            Some(_) => self.device_lists(reader.user, others(reader.user, &looked), &moved, from, until).await?,
+            Some(_) => {
+                // What filters leave out, and what was looked at as a whole, is looked at for this alone.
+                let members = members_of(&looked, &mut stayed);
+                let rest: Vec<RoomNr> = stayed.into_iter().collect();
+                self.device_lists(reader.user, &rest, members, &moved, (from, until)).await?
+            }
             None => DeviceLists::default(),
         };
         let met = self.met(&looked, since.is_some()).await?;
@@ -111,6 +118,7 @@ impl Sync {
             Some(_) if reader.full_state => standing.memberships.joined.iter().copied().collect(),
             Some(from) => self.touched_rooms(reader.user, standing, from).await?.into_iter().collect(),
         };
+        let stayed: HashSet<RoomNr> = Self::stayed(touched.iter().copied(), &moved).into_iter().collect();
         touched.extend(notes.rooms.keys().chain(typing.rooms.keys()));
         let mut jobs = jobs(reader, standing, &moved, touched, from);
 
@@ -129,7 +137,7 @@ impl Sync {
         // What was noted about a room that is new to the device may be older than the last sync.
         let newly: Vec<RoomNr> = jobs.iter().filter(|job| job.newly).map(|job| job.own.room).collect();
         notes.rooms.extend(self.account_data_of(reader.user, &newly, until).await?.rooms);
-        Ok(Gathered { moved, jobs, invited, knocked, rooms, notes, typing })
+        Ok(Gathered { moved, jobs, stayed, invited, knocked, rooms, notes, typing })
     }
 
     /// Puts into rooms' parts how much is unread.
@@ -151,9 +159,8 @@ impl Sync {
         let standing = self.standing(user).await?;
         let moved = self.moved(user, &standing, since).await?;
         let touched = self.touched_rooms(user, &standing, since).await?;
-        let mut members = self.changed_members(&touched, since, standing.until).await?;
-        members.retain(|(member, ..)| *member != user);
-        self.device_lists(user, members, &moved, since, standing.until).await
+        let stayed = Self::stayed(touched, &moved);
+        self.device_lists(user, &stayed, Vec::new(), &moved, (since, standing.until)).await
     }
 
     /// Whom the reader has come together with since the last sync: everybody in the rooms that they joined, and who came
@@ -206,7 +213,9 @@ impl Sync {
     }
 }
 
-/// The members that changed, the reader apart.
-fn others(reader: UserNr, looked: &[Looked]) -> Vec<(UserNr, Option<EventNr>, EventNr)> {
-    looked.iter().flat_map(|l| &l.members).filter(|(user, ..)| *user != reader).copied().collect()
+/// The members that changed in those of the rooms looked at to which the reader has been joined all the time; these are
+/// taken out of `stayed`.
+fn members_of(looked: &[Looked], stayed: &mut HashSet<RoomNr>) -> Vec<(UserNr, Option<EventNr>, EventNr)> {
+    let known = looked.iter().filter(|l| l.job.state.has_before() && stayed.remove(&l.room.nr));
+    known.flat_map(|l| &l.members).copied().collect()
 }

@@ -7,14 +7,17 @@ use std::{
     sync::Arc,
 };
 
-use super::{REFERENCE, REPLACE, Said, THREAD, memory::Known};
+use super::{REFERENCE, REPLACE, Said, THREAD, memory::Recalled};
 use crate::{
     rooms::{Rooms, StoredEvent, render::Beside, visibility::Ask},
     storage::{
         self, EventNr, Result, RoomNr, Sym, UserNr,
-        relation::{Kinds, Parent},
+        relation::{EDITS, Kinds, Parent},
     },
 };
+
+/// Where the last edits are none that the reader may see, no more than about so many before them are looked at.
+const OLDER_EDITS: usize = 2000;
 
 /// What relates to one event, as far as it is summed up; the same for all readers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,12 +113,47 @@ impl Rooms {
         let mut numbers: Vec<EventNr> = all.iter().flat_map(|(_, related)| related.children(ignored)).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        let children = self.seen(reader, self.events(&numbers).await?).await?;
+        let mut children = self.seen(reader, self.events(&numbers).await?).await?;
+        for (parent, related) in &mut all {
+            self.look_for_older_edits(parent, related, reader, ignored, &mut children).await?;
+        }
         let bundles = all.iter().filter_map(|(parent, related)| {
             let bundle = bundle(parent, related, &children, reader, ignored);
             bundle.map(|bundle| (parent.nr, bundle))
         });
         Ok(Bundles(bundles.collect()))
+    }
+
+    /// Where none of the last edits is one that the reader may see: those before them, down to one that is.
+    async fn look_for_older_edits(
+        &self,
+        parent: &StoredEvent,
+        related: &mut Related,
+        reader: UserNr,
+        ignored: &HashSet<UserNr>,
+        children: &mut HashMap<EventNr, Arc<StoredEvent>>,
+    ) -> Result<()> {
+        let shows_one = |related: &Related, children: &HashMap<EventNr, Arc<StoredEvent>>| {
+            bundle(parent, related, children, reader, ignored).is_some_and(|bundle| bundle.edit.is_some())
+        };
+        let mut step = usize::try_from(EDITS).unwrap_or(0);
+        if related.edits.len() < step || shows_one(related, children) {
+            return Ok(());
+        }
+        let Some(replace) = self.0.interner.find(REPLACE).await? else { return Ok(()) };
+        while related.edits.len() == step && step < OLDER_EDITS {
+            let oldest = self.events(&related.edits).await?.iter().filter_map(|edit| edit.ord).min();
+            let before = oldest.unwrap_or(i64::MIN);
+            step *= 8;
+            let asked = Parent { room: parent.room, id: &parent.id, kind: parent.kind, sender: parent.sender };
+            let most = i64::try_from(step).unwrap_or(i64::MAX);
+            related.edits = storage::relation::edits_before(&self.0.pool, asked, replace, before, most).await?;
+            children.extend(self.seen(reader, self.events(&related.edits).await?).await?);
+            if shows_one(related, children) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// What relates to each of `parents`; those without children are left out.
@@ -124,10 +162,10 @@ impl Rooms {
         let (mut found, mut open) = (HashMap::new(), Vec::new());
         for parent in parents {
             match memory.of(parent) {
-                Known::Childless => {}
-                Known::Sums(related) if *related == Related::default() => {}
-                Known::Sums(related) => drop(found.insert(parent.nr, (*parent, (*related).clone()))),
-                Known::Unknown { changes } => open.push((*parent, changes)),
+                Recalled::Childless => {}
+                Recalled::Sums(related) if *related == Related::default() => {}
+                Recalled::Sums(related) => drop(found.insert(parent.nr, (*parent, (*related).clone()))),
+                Recalled::Unknown { changes } => open.push((*parent, changes)),
             }
         }
         if open.is_empty() {
@@ -214,8 +252,10 @@ fn bundle(
     let is_edit = |event: &&Arc<StoredEvent>| {
         event.kind == Sym::ENCRYPTED || event.content_value("m.new_content").is_some_and(|new| new.starts_with('{'))
     };
-    // An edit can't be edited, and of what was redacted nothing is left to replace.
-    let editable = parent.redacted_by.is_none() && Said::of(parent).is_none_or(|said| said.rel_type != REPLACE);
+    // An edit can't be edited; of what was redacted nothing is left to replace; and what ignored users say is not shown.
+    let editable = parent.redacted_by.is_none()
+        && !ignored.contains(&parent.sender)
+        && Said::of(parent).is_none_or(|said| said.rel_type != REPLACE);
     let edits = related.edits.iter().filter(|_| editable).filter_map(seen).filter(is_edit);
     let edit = edits.max_by(|a, b| (a.ts, &a.id).cmp(&(b.ts, &b.id))).cloned();
     let references = related.references.iter().filter_map(seen);

@@ -48,7 +48,7 @@ struct Shard {
 }
 
 /// What is known without a query.
-pub(super) enum Known {
+pub(super) enum Recalled {
     Childless,
     Sums(Arc<Related>),
     /// Ask the database; what it says may be kept if nothing changed since.
@@ -73,16 +73,16 @@ impl Memory {
     }
 
     /// What is known of an event's children.
-    pub(super) fn of(&self, event: &StoredEvent) -> Known {
+    pub(super) fn of(&self, event: &StoredEvent) -> Recalled {
         let state = self.lock();
         let shard = state.shards[shard(event.room)];
         let newer = state.floor.zip(event.pos).is_some_and(|(floor, pos)| pos > floor);
         if newer && !state.targets.contains(&event.id) {
-            return Known::Childless;
+            return Recalled::Childless;
         }
         match self.related.get(&event.id).filter(|kept| kept.redactions == shard.redactions) {
-            Some(kept) => Known::Sums(kept.related),
-            None => Known::Unknown { changes: shard.changes },
+            Some(kept) => Recalled::Sums(kept.related),
+            None => Recalled::Unknown { changes: shard.changes },
         }
     }
 
@@ -176,7 +176,7 @@ mod tests {
     }
 
     fn is_childless(memory: &Memory, pos: i64) -> bool {
-        matches!(memory.of(&stored(pos)), Known::Childless)
+        matches!(memory.of(&stored(pos)), Recalled::Childless)
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
         let memory = Memory::new();
         let root = stored(5);
         let read = |memory: &Memory| match memory.of(&root) {
-            Known::Unknown { changes } => changes,
+            Recalled::Unknown { changes } => changes,
             _ => panic!("it should be unknown"),
         };
         let changes = read(&memory);
@@ -202,7 +202,7 @@ mod tests {
         memory.keep(&root, &Arc::default(), changes);
         let changes = read(&memory);
         memory.keep(&root, &Arc::default(), changes);
-        assert!(matches!(memory.of(&root), Known::Sums(_)));
+        assert!(matches!(memory.of(&root), Recalled::Sums(_)));
         memory.apply(&slice(11, Some(vec![event(11, None, Some(10))])), true);
         let changes = read(&memory);
         memory.keep(&root, &Arc::default(), changes);

@@ -20,7 +20,7 @@ pub(super) use memory::Memory;
 use roost_spec::canonical_json::Object;
 use serde::Deserialize;
 use serde_json::Value;
-pub use threads::{ThreadPage, ThreadsAsk};
+pub use threads::{ThreadPage, ThreadsAsk, ThreadsToken};
 
 use super::{Room, Rooms, StoredEvent, WriteError};
 use crate::storage::{self, UserNr, commit::Relates};
@@ -120,7 +120,8 @@ impl Rooms {
             }
             ANNOTATION if relation.key.is_some() => {
                 let target = self.event_by_id(room.nr, relation.target).await?;
-                if target.is_some_and(|event| matches!(self.0.caches.relations.of(&event), memory::Known::Childless)) {
+                if target.is_some_and(|event| matches!(self.0.caches.relations.of(&event), memory::Recalled::Childless))
+                {
                     return Ok(());
                 }
                 let Some(rel_type) = self.0.interner.find(ANNOTATION).await? else { return Ok(()) };

@@ -12,7 +12,7 @@ use super::Rules;
 use crate::{
     log::LogEvent,
     rooms::{Room, Rooms},
-    storage::{self, Membership, Result, UserNr, unread},
+    storage::{self, EventNr, Membership, Result, UserNr, unread},
 };
 
 /// The joined members of a room.
@@ -21,6 +21,8 @@ pub struct Audience {
     pub(super) room_id: Box<str>,
     members: HashMap<UserNr, Member>,
     by_id: HashMap<Arc<str>, UserNr>,
+    /// Users by the membership event that says their name.
+    by_event: HashMap<EventNr, UserNr>,
     /// Users by the longest word of their display name, and of their localpart.
     by_word: HashMap<Box<str>, Vec<UserNr>>,
     /// Users by the first character of a name that has no such word.
@@ -38,6 +40,7 @@ pub struct Audience {
 pub(super) struct Member {
     pub id: Arc<str>,
     pub name: Option<Box<str>>,
+    event: EventNr,
 }
 
 /// A member whose rules are not the predefined ones as far as the room goes.
@@ -75,6 +78,7 @@ impl Audience {
             room_id: room_id.into(),
             members: HashMap::with_capacity(members.len()),
             by_id: HashMap::with_capacity(members.len()),
+            by_event: HashMap::new(),
             by_word: HashMap::new(),
             by_character: HashMap::new(),
             individuals: HashMap::new(),
@@ -88,7 +92,7 @@ impl Audience {
             if member.settings.rules.is_some() || member.settings.ignored.is_some() {
                 audience.set_rules(member.user, &Arc::new(Rules::new(&member.settings, &id)));
             }
-            audience.insert(member.user, Member { id: id.into(), name });
+            audience.insert(member.user, Member { id: id.into(), name, event: member.event });
         }
         audience
     }
@@ -122,8 +126,14 @@ impl Audience {
         }
     }
 
-    /// Takes in a membership that the log brought.
+    /// Takes in a membership or a redaction that the log brought. Whatever was taken in before, the last one counts.
     pub(super) fn follow(&mut self, event: &LogEvent) {
+        if let Some(target) = event.redacts {
+            return self.redact(target);
+        }
+        if event.membership.is_none() {
+            return;
+        }
         let Some(user) = event.state_key else { return };
         let known = self.remove(user);
         if event.membership != Some(Membership::Join) {
@@ -134,10 +144,18 @@ impl Audience {
         }
         let Ok(read) = serde_json::from_str::<MemberEvent>(&event.json) else { return };
         let id = Arc::from(read.state_key.as_str());
-        self.insert(user, Member { id, name: read.name() });
+        self.insert(user, Member { id, name: read.name(), event: event.nr });
         if !known {
             self.pending.insert(user);
         }
+    }
+
+    /// Forgets the name that a membership event said which was redacted.
+    fn redact(&mut self, event: EventNr) {
+        let Some(user) = self.by_event.get(&event).copied() else { return };
+        let Some(id) = self.members.get(&user).map(|member| Arc::clone(&member.id)) else { return };
+        self.remove(user);
+        self.insert(user, Member { id, name: None, event });
     }
 
     /// Who ignores the user.
@@ -154,6 +172,10 @@ impl Audience {
 
     fn insert(&mut self, user: UserNr, member: Member) {
         self.by_id.insert(Arc::clone(&member.id), user);
+        // Who says no name has none to lose.
+        if member.name.is_some() {
+            self.by_event.insert(member.event, user);
+        }
         for handle in handles(&member) {
             match handle {
                 Handle::Word(word) => self.by_word.entry(word).or_default().push(user),
@@ -166,6 +188,7 @@ impl Audience {
     fn remove(&mut self, user: UserNr) -> bool {
         let Some(member) = self.members.remove(&user) else { return false };
         self.by_id.remove(&member.id);
+        self.by_event.remove(&member.event);
         for handle in handles(&member) {
             match handle {
                 Handle::Word(word) => take_out(&mut self.by_word, word, user),
@@ -237,14 +260,13 @@ impl Rooms {
             let members = storage::unread::members(&self.0.pool, room.nr).await?;
             Ok(Arc::new(Mutex::new(Audience::new(room.id.as_str(), members, seen))))
         };
-        let audience = caches.audiences.get_or_load(room.nr, load).await?;
+        // In a room that many join at once there is no moment without a change.
+        let take_in = |audience: &Arc<Mutex<Audience>>, event: Arc<LogEvent>| {
+            audience.lock().unwrap_or_else(PoisonError::into_inner).follow(&event);
+        };
+        let audience = caches.audiences.get_or_load_following(room.nr, load, take_in).await?;
         self.catch_up(&audience).await?;
         Ok(audience)
-    }
-
-    /// The room's audience if it is in memory, as it is there: a few rules may be missing.
-    pub(in crate::rooms) fn known_audience(&self, room: &Room) -> Option<Arc<Mutex<Audience>>> {
-        self.0.caches.unread.audiences.get(room.nr)
     }
 
     /// Looks at the rules of those who came, and at those that changed.
@@ -294,6 +316,7 @@ mod tests {
         let rows = (1..).zip(members).map(|(nr, (id, name))| unread::Member {
             user: Sym(nr),
             id: id.as_bytes().to_vec(),
+            event: EventNr(i64::from(nr)),
             json: serde_json::json!({"state_key": id, "content": {"displayname": name}}).to_string(),
             settings: unread::Settings::default(),
         });
@@ -317,5 +340,14 @@ mod tests {
         assert!(audience.remove(Sym(1)));
         assert_eq!(named(&audience, "anna smith"), Vec::<i32>::new());
         assert_eq!((audience.count(), audience.by_id("@z:x")), (2, Some(Sym(3))));
+    }
+
+    #[test]
+    fn a_redacted_membership_says_no_name() {
+        let mut audience = audience(&[("@a:x", "Zebra"), ("@b:x", "Lion")]);
+        audience.redact(EventNr(1));
+        assert_eq!(named(&audience, "zebra and lion"), [2]);
+        assert_eq!(named(&audience, "a"), [1], "the localpart stays");
+        assert!(audience.member(Sym(1)).unwrap().name.is_none());
     }
 }

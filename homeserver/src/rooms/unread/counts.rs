@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::notes::{Note, Window};
 use crate::{
     rooms::Rooms,
-    storage::{self, Pos, Result, RoomNr, UserNr, unread::Line as Row},
+    storage::{self, Pos, Result, RoomNr, UserNr, unread::UnreadLine},
 };
 
 /// How much of a timeline is unread.
@@ -52,7 +52,7 @@ pub(super) struct Seen {
 #[derive(Debug, Clone)]
 struct Line {
     thread: Arc<str>,
-    /// Up to here the timeline is read, where that is further than `base`.
+    /// Up to here the timeline is read, where that is further than `base`: by a receipt, or because the user wrote there.
     point: Pos,
     count: Count,
 }
@@ -117,7 +117,18 @@ impl Seen {
     }
 
     fn add(&mut self, user: UserNr, note: &Note) {
-        if note.undone.is_some_and(|at| at <= self.as_of) || note.pos <= self.base || note.sender == user {
+        if note.pos <= self.base {
+            return;
+        }
+        if note.sender == user {
+            if note.reads {
+                let line = self.line(note.noted.thread.as_deref().unwrap_or_default());
+                *line =
+                    Line { point: line.point.max(note.pos), count: Count::default(), thread: Arc::clone(&line.thread) };
+            }
+            return;
+        }
+        if note.undone.is_some_and(|at| at <= self.as_of) {
             return;
         }
         let exception = note.noted.exceptions.iter().find(|exception| exception.user == user);
@@ -151,7 +162,7 @@ impl Seen {
         unread
     }
 
-    fn take_in(&mut self, row: &Row) {
+    fn take_in(&mut self, row: &UnreadLine) {
         self.base = row.base;
         let line = self.line(&row.thread);
         line.point = row.point;
@@ -286,13 +297,16 @@ mod tests {
             event(14, 2, None, false, Some(13)),
         ]);
         let at = |seen: &Seen, until| notes.look(ROOM, |w| seen.advance(ME, w, false, Pos(until))).unwrap();
-        let seen = at(&Seen::new(false, Pos(0)), 12);
+        let seen = at(&Seen::new(false, Pos(0)), 11);
         assert_eq!(seen.unread(), Unread { main: count(1, 0), threads: vec![("$t".into(), count(1, 1))] });
+        let seen = at(&seen, 12);
+        let spoke = Unread { main: count(0, 0), threads: vec![("$t".into(), count(1, 1))] };
+        assert_eq!(seen.unread(), spoke, "who speaks has read what stands before, in that timeline");
         let seen = at(&seen, 13);
-        assert_eq!((seen.unread().main, seen.unread().total()), (count(2, 1), count(3, 2)));
+        assert_eq!((seen.unread().main, seen.unread().total()), (count(1, 1), count(2, 2)));
         let after = at(&seen, 14);
-        assert_eq!(after.unread().main, count(1, 0), "what was redacted does not count");
-        let read = at(&after.read_up_to("main", Pos(10)), 14);
+        assert_eq!(after.unread().main, count(0, 0), "what was redacted does not count");
+        let read = at(&after.read_up_to("main", Pos(13)), 14);
         assert_eq!((read.unread().main, read.unread().threads.len()), (count(0, 0), 1));
         let read = at(&read.read_up_to("$t", Pos(11)), 14);
         assert_eq!(read.unread(), Unread::default());

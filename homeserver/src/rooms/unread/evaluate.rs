@@ -15,7 +15,7 @@ use crate::storage::{
 };
 
 /// An event as it is about to be written.
-pub(in crate::rooms) struct Asked<'a> {
+pub(in crate::rooms) struct NewEvent<'a> {
     pub kind: &'a str,
     pub sender: UserNr,
     pub sender_id: &'a str,
@@ -27,11 +27,13 @@ pub(in crate::rooms) struct Asked<'a> {
 
 impl Audience {
     /// Whom the event notifies.
-    pub(in crate::rooms) fn evaluate(&self, asked: &Asked<'_>) -> Noted {
+    pub(in crate::rooms) fn evaluate(&self, asked: &NewEvent<'_>) -> Noted {
         let nobody = Noted { thread: asked.thread.clone(), ..Noted::default() };
         // Of memberships the predefined rules notify only whoever is invited, and who is invited is no member yet.
         let membership = asked.kind == "m.room.member" && asked.state_key.is_some();
-        if self.count() < 2 || membership && self.individuals.is_empty() {
+        // Whoever comes is no member yet: the only member hears of it too.
+        let alone = self.count() < if membership { 1 } else { 2 };
+        if alone || membership && self.individuals.is_empty() {
             return nobody;
         }
         let event = FlatEvent::of_draft(asked.kind, asked.sender_id, asked.state_key, asked.content, &self.room_id);
@@ -68,7 +70,7 @@ impl Audience {
     }
 
     /// Those whom the event may concern in another way than the class.
-    fn candidates(&self, asked: &Asked<'_>, event: &FlatEvent) -> HashSet<UserNr> {
+    fn candidates(&self, asked: &NewEvent<'_>, event: &FlatEvent) -> HashSet<UserNr> {
         let mut found: HashSet<UserNr> = self.individuals.keys().copied().collect();
         found.extend(self.ignorers(asked.sender_id).into_iter().flatten());
         if event.says_mentions() {

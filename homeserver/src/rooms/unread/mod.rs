@@ -1,14 +1,15 @@
 //! Whom events notify, and how much each user has not read.
 //!
-//! - `rules`: a user's push rules, compiled; `audience`: a room's members as far as they matter to an evaluation
+//! - `rules`: a user's push rules, compiled; `settled`: who has any; `audience`: a room's members as far as they matter to an
+//!   evaluation
 //! - `evaluate`: one evaluation for all whose rules are the predefined ones, and one each for those whom an event may
 //!   concern otherwise; it joins the event's own commit
 //! - `notes`: the newest notifying events, in memory; `counts`: what users have not read of them
 //! - `notified`: the same again for a stored event and a few of its readers, with the actions that their rules name
 //! - `thread`: which thread an event is in
 //!
-//! A user's count is the room's running count less what it was at the read point, less what the user said since, and with
-//! the exceptions that have rows of their own. Users whose rules make the room's ordinary messages silent have only these.
+//! A user's count is the room's running count less what it was at the read point (a receipt, or what they wrote there last),
+//! and with the exceptions that have rows of their own. Users whose rules make the room's ordinary messages silent have only these.
 //!
 //! **Invariant:** an ordinary message costs no query and no row a member, and no member whose rules are the predefined ones
 //! is looked at one by one.
@@ -19,6 +20,7 @@ mod evaluate;
 mod notes;
 mod notified;
 mod rules;
+mod settled;
 mod thread;
 
 use std::{
@@ -26,25 +28,26 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-pub(super) use self::evaluate::Asked;
+pub(super) use self::evaluate::NewEvent;
 pub use self::{
     audience::Audience,
     counts::{Count, Unread},
     notified::Notification,
     rules::Rules,
 };
-use self::{counts::Seen, notes::Notes};
+use self::{counts::Seen, notes::Notes, settled::Settled};
 use super::followed::Followed;
 use crate::{
     cache::Cache,
-    log::{Apply, Notice, Slice},
+    log::{Apply, LogEvent, Notice, Slice},
     storage::{Membership, Pos, RoomNr, UserNr},
 };
 
 /// What is kept in memory of all this. Follows the log.
 pub(super) struct UnreadCaches {
-    audiences: Followed<RoomNr, Arc<Mutex<Audience>>>,
+    audiences: Followed<RoomNr, Arc<Mutex<Audience>>, Arc<LogEvent>>,
     rules: Followed<UserNr, Arc<Rules>>,
+    settled: Settled,
     notes: Notes,
     seen: Cache<(UserNr, RoomNr), Arc<Seen>>,
     journal: Mutex<Journal>,
@@ -107,6 +110,7 @@ impl UnreadCaches {
         Self {
             audiences: Followed::new(Cache::weighed(AUDIENCES, weigh)),
             rules: Followed::new(Cache::new(RULES)),
+            settled: Settled::default(),
             notes: Notes::new(),
             seen: Cache::new(SEEN),
             journal: Mutex::default(),
@@ -128,6 +132,7 @@ impl UnreadCaches {
     }
 
     fn rules_changed(&self, user: UserNr) {
+        self.settled.add(user);
         self.rules.touch(user);
         self.journal().rules.push(user);
     }
@@ -148,11 +153,12 @@ impl Apply for UnreadCaches {
         }
         match &slice.events {
             Some(events) => {
-                for event in events.iter().filter(|e| e.membership.is_some()) {
-                    match self.audiences.get(event.room) {
-                        Some(audience) => audience.lock().unwrap_or_else(PoisonError::into_inner).follow(event),
-                        None => self.audiences.touch(event.room),
+                for event in events.iter().filter(|e| e.membership.is_some() || e.redacts.is_some()) {
+                    if let Some(audience) = self.audiences.change(event.room, || Arc::clone(event)) {
+                        audience.lock().unwrap_or_else(PoisonError::into_inner).follow(event);
                     }
+                }
+                for event in events.iter().filter(|e| e.membership.is_some()) {
                     if let Some(user) = event.state_key {
                         self.forget_seen(user, event.room);
                         // Who was nothing to the room before has read nothing of it, and has no receipts: no need to ask.

@@ -1,11 +1,11 @@
-//! The newest events that notify anybody, in memory, by room.
+//! The newest events that notify anybody or show that somebody has read, in memory, by room.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::{
     log::{LogEvent, Slice},
     rooms::windows::{self, Placed, Windows},
-    storage::{EventNr, Pos, RoomNr, UserNr, commit::Noted},
+    storage::{EventNr, Pos, RoomNr, Sym, UserNr, commit::Noted},
 };
 
 /// How many are kept in all, some 150 bytes each.
@@ -21,6 +21,8 @@ pub(super) struct Note {
     pub pos: Pos,
     nr: EventNr,
     pub sender: UserNr,
+    /// Who sent it has read what stands before it: anything but a membership, which also tells of a new name or picture.
+    pub reads: bool,
     pub noted: Noted,
     /// The redaction that took it away; a redaction's own position if the note is one.
     pub undone: Option<Pos>,
@@ -74,7 +76,7 @@ impl Notes {
                     note.undone = Some(event.pos);
                 }
                 push(&mut state, event, Some(event.pos));
-            } else if event.noted.notify || !event.noted.exceptions.is_empty() {
+            } else if reads(event) || event.noted.notify || !event.noted.exceptions.is_empty() {
                 push(&mut state, event, None);
             }
         }
@@ -86,7 +88,12 @@ impl Notes {
     }
 }
 
+fn reads(event: &LogEvent) -> bool {
+    event.kind != Sym::MEMBER
+}
+
 fn push(windows: &mut Windows<Note>, event: &Arc<LogEvent>, undone: Option<Pos>) {
-    let note = Note { pos: event.pos, nr: event.nr, sender: event.sender, noted: event.noted.clone(), undone };
+    let (pos, nr, sender, reads) = (event.pos, event.nr, event.sender, reads(event));
+    let note = Note { pos, nr, sender, reads, noted: event.noted.clone(), undone };
     windows.push(event.room, windows.lost, note);
 }

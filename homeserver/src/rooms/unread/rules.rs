@@ -127,7 +127,7 @@ impl Rooms {
             [user] => drop(found.insert(user, self.rules_of(user).await?)),
             _ => {
                 let names = self.0.interner.texts(&missing).await?;
-                let mut stored = storage::unread::settings(&self.0.pool, &missing).await?;
+                let mut stored = self.settings(&missing).await?;
                 for user in missing {
                     let settings = stored.remove(&user).unwrap_or_default();
                     found.insert(user, Arc::new(Rules::new(&settings, names.get(&user).map_or("", |name| name))));
@@ -137,6 +137,13 @@ impl Rooms {
         Ok(found)
     }
 
+    /// The settings of those of `users` who have any; no query where nobody has.
+    async fn settings(&self, users: &[UserNr]) -> Result<HashMap<UserNr, Settings>> {
+        let settled = &self.0.caches.unread.settled;
+        let users = settled.among(users, || storage::unread::all_with_settings(&self.0.pool)).await?;
+        if users.is_empty() { Ok(HashMap::new()) } else { storage::unread::settings(&self.0.pool, &users).await }
+    }
+
     /// The push rules of `user`.
     ///
     /// # Errors
@@ -144,7 +151,7 @@ impl Rooms {
     pub async fn rules_of(&self, user: UserNr) -> Result<Arc<Rules>> {
         let load = || async {
             let names = self.0.interner.texts(&[user]).await?;
-            let settings = storage::unread::settings(&self.0.pool, &[user]).await?.remove(&user).unwrap_or_default();
+            let settings = self.settings(&[user]).await?.remove(&user).unwrap_or_default();
             Ok(Arc::new(Rules::new(&settings, names.get(&user).map_or("", |name| name))))
         };
         self.0.caches.unread.rules.get_or_load(user, load).await

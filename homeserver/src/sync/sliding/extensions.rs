@@ -15,8 +15,8 @@ use super::{
         typing::Typing,
     },
     Extension, Extensions, ToDevice,
+    call::Call,
     connection::Sent,
-    poll::Call,
     rooms::{Body, Part},
     window::{Due, Named},
 };
@@ -37,7 +37,7 @@ pub(super) struct Extra {
 }
 
 /// What the extensions look at.
-pub(super) struct Look<'a> {
+pub(super) struct Surroundings<'a> {
     pub call: &'a Call,
     pub standing: &'a Standing,
     /// `None` at the beginning of a connection.
@@ -65,7 +65,7 @@ impl Sync {
     ///
     /// # Errors
     /// The database's own.
-    pub(super) async fn extra(&self, enabled: &Extensions, look: &Look<'_>) -> Result<Extra> {
+    pub(super) async fn extra(&self, enabled: &Extensions, look: &Surroundings<'_>) -> Result<Extra> {
         let mut extra = Extra::default();
         if let Some(asked) = &enabled.to_device {
             extra.to_device = Some(self.sliding_to_device(asked, look).await?);
@@ -103,9 +103,9 @@ impl Sync {
         Ok(extra)
     }
 
-    async fn sliding_to_device(&self, asked: &ToDevice, look: &Look<'_>) -> Result<(Vec<String>, Token)> {
+    async fn sliding_to_device(&self, asked: &ToDevice, look: &Surroundings<'_>) -> Result<(Vec<String>, Token)> {
         let limit = asked.limit.map_or(LIMIT, |limit| i64::try_from(limit).unwrap_or(LIMIT).clamp(1, LIMIT));
-        let Look { call, standing, .. } = look;
+        let Surroundings { call, standing, .. } = look;
         let messages = self.to_device(call.reader.device, call.messages, standing.until, limit).await?;
         Ok((messages.events, self.messages_token(messages.until)))
     }
@@ -115,16 +115,14 @@ impl Sync {
         Token { generation: self.0.log.generation(), pos, to_device: pos, ..Token::default() }
     }
 
-    async fn sliding_lists(&self, look: &Look<'_>) -> Result<DeviceLists> {
+    async fn sliding_lists(&self, look: &Surroundings<'_>) -> Result<DeviceLists> {
         let Some(from) = look.from else { return Ok(DeviceLists::default()) };
         let (user, until) = (look.call.reader.user, look.standing.until);
-        let touched: Vec<RoomNr> = look.touched.iter().copied().collect();
-        let mut members = self.changed_members(&touched, from.pos, until).await?;
-        members.retain(|(member, ..)| *member != user);
-        self.device_lists(user, members, look.moved, from.pos, until).await
+        let stayed = Self::stayed(look.touched.iter().copied(), look.moved);
+        self.device_lists(user, &stayed, Vec::new(), look.moved, (from.pos, until)).await
     }
 
-    async fn sliding_account_data(&self, about: &Extension, look: &Look<'_>) -> Result<Notes> {
+    async fn sliding_account_data(&self, about: &Extension, look: &Surroundings<'_>) -> Result<Notes> {
         let until = look.standing.until;
         let mut notes = self.account_data(&look.call.reader, look.from.map(|token| token.pos), until).await?;
         let new: Vec<RoomNr> =
@@ -137,7 +135,11 @@ impl Sync {
         Ok(notes)
     }
 
-    async fn sliding_receipts(&self, about: &Extension, look: &Look<'_>) -> Result<HashMap<RoomNr, Vec<Receipt>>> {
+    async fn sliding_receipts(
+        &self,
+        about: &Extension,
+        look: &Surroundings<'_>,
+    ) -> Result<HashMap<RoomNr, Vec<Receipt>>> {
         let (reader, until) = (look.call.reader.user, look.standing.until);
         let (new, known): (Vec<_>, Vec<_>) = look.about(about).partition(|(_, due)| due.since.is_none());
         let known: Vec<(RoomNr, Pos)> =
@@ -159,7 +161,7 @@ impl Sync {
     }
 }
 
-impl Look<'_> {
+impl Surroundings<'_> {
     /// The rooms that an extension is about.
     fn about<'s>(&'s self, extension: &'s Extension) -> impl Iterator<Item = &'s (Named, Due)> {
         self.named.iter().filter(|(named, _)| extension.is_about(&named.room.id, &named.lists, named.subscribed))

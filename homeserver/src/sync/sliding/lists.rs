@@ -16,7 +16,7 @@ use super::{
     spaces::Children,
 };
 use crate::{
-    rooms::{Memberships, Room},
+    rooms::{Memberships, Room, StoredEvent, trail::Trail},
     storage::{EventNr, Membership, Pos, Result, RoomNr, UserNr, member::OfUser},
 };
 
@@ -31,7 +31,7 @@ pub(super) struct Entry {
 }
 
 /// From which rooms users were sent away, as of their memberships.
-pub(in super::super) type Expelled = moka::sync::Cache<UserNr, (Arc<Memberships>, Arc<HashSet<RoomNr>>)>;
+pub(in super::super) type SentAway = moka::sync::Cache<UserNr, (Arc<Memberships>, Arc<HashSet<RoomNr>>)>;
 
 /// What filters look at, loaded as far as any of them asks.
 #[derive(Default)]
@@ -56,7 +56,7 @@ impl Sync {
         since: Option<Pos>,
     ) -> Result<Vec<Entry>> {
         let memberships = &standing.memberships;
-        let expelled = self.expelled(user, memberships).await?;
+        let sent_away = self.sent_away(user, memberships).await?;
         let stamps = self.0.caches.recency.stamps(&self.0.pool, &memberships.joined).await?;
         let is_invited = |own: &&OfUser| own.membership == Membership::Invite;
         let invited: Vec<OfUser> = memberships.all.iter().filter(is_invited).copied().collect();
@@ -72,7 +72,7 @@ impl Sync {
                 Membership::Invite if unwanted.contains(&own.room) => continue,
                 Membership::Invite | Membership::Knock => (own.pos, own.pos),
                 Membership::Leave | Membership::Ban => {
-                    if !expelled.contains(&own.room) && !sent.rooms.contains_key(&own.room) {
+                    if !sent_away.contains(&own.room) && !sent.rooms.contains_key(&own.room) {
                         continue;
                     }
                     (own.pos, own.pos)
@@ -84,23 +84,25 @@ impl Sync {
         Ok(entries)
     }
 
-    /// The rooms from which others sent the user away.
-    async fn expelled(&self, user: UserNr, memberships: &Arc<Memberships>) -> Result<Arc<HashSet<RoomNr>>> {
-        if let Some((as_of, rooms)) = self.0.expelled.get(&user)
+    /// The rooms that the user was in and that they are banned from, or that others made them leave.
+    async fn sent_away(&self, user: UserNr, memberships: &Arc<Memberships>) -> Result<Arc<HashSet<RoomNr>>> {
+        if let Some((as_of, rooms)) = self.0.sent_away.get(&user)
             && Arc::ptr_eq(&as_of, memberships)
         {
             return Ok(rooms);
         }
         let gone = |own: &&OfUser| matches!(own.membership, Membership::Leave | Membership::Ban) && !own.forgotten;
         let numbers: Vec<EventNr> = memberships.all.iter().filter(gone).map(|own| own.nr).collect();
-        let mut events = self.0.rooms.events(&numbers).await?;
-        events.retain(|event| event.sender != user);
-        let replaced: Vec<EventNr> = events.iter().filter_map(|event| event.replaces).collect();
-        let was_joined = |membership| membership == Some(Membership::Join);
-        let rooms = self.0.rooms.events(&replaced).await?;
-        let rooms = rooms.iter().filter(|event| was_joined(event.membership)).map(|event| event.room);
+        let mut newest = self.0.rooms.events(&numbers).await?;
+        newest.retain(|event| event.sender != user || is_ban(event));
+        let trails = self.0.rooms.trails(&newest.iter().map(|event| event.nr).collect::<Vec<_>>()).await?;
+        // Whoever had left by themselves is not sent away by what becomes of them later, unless it is a ban.
+        let away = |(event, trail): &(&Arc<StoredEvent>, Trail)| {
+            trail.leaving().is_some_and(|leaving| leaving.sender != user || is_ban(event))
+        };
+        let rooms = newest.iter().zip(trails).filter(away).map(|(event, _)| event.room);
         let rooms = Arc::new(rooms.collect::<HashSet<RoomNr>>());
-        self.0.expelled.insert(user, (Arc::clone(memberships), Arc::clone(&rooms)));
+        self.0.sent_away.insert(user, (Arc::clone(memberships), Arc::clone(&rooms)));
         Ok(rooms)
     }
 
@@ -150,6 +152,10 @@ impl Sync {
         }
         Ok(sifted)
     }
+}
+
+fn is_ban(event: &StoredEvent) -> bool {
+    event.membership == Some(Membership::Ban)
 }
 
 impl Facts {

@@ -1,20 +1,14 @@
 //! What filters of lists ask of rooms: their type, and whether they are encrypted. In memory; follows the log.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::HashMap, sync::Arc};
 
-use moka::sync::Cache;
 use serde::Deserialize;
 
 use super::super::Sync;
 use crate::{
+    cache::Cache,
     log::{Apply, Slice},
-    rooms::StateKey,
+    rooms::{Doubted, StateKey},
     storage::{self, EventNr, FrameNr, Result, RoomNr, Sym},
 };
 
@@ -22,11 +16,7 @@ use crate::{
 const ROOMS: u64 = 100_000;
 
 /// The memory of all rooms.
-pub struct Metas {
-    cache: Cache<RoomNr, Meta>,
-    /// Counts what may have made an entry stale, so that nothing is kept that was read before.
-    doubts: AtomicU64,
-}
+pub struct Metas(Doubted<RoomNr, Meta>);
 
 /// What is known of a room.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,19 +36,18 @@ impl Metas {
     /// A memory that knows nothing.
     #[expect(clippy::new_without_default, reason = "an empty memory is no default of anything")]
     pub fn new() -> Self {
-        Self { cache: Cache::new(ROOMS), doubts: AtomicU64::new(0) }
+        Self(Doubted::new(Cache::new(ROOMS)))
     }
 }
 
 impl Apply for Metas {
     fn apply(&self, slice: &Slice, _own: bool) {
-        let rooms: Vec<RoomNr> = match &slice.events {
-            Some(events) => events.iter().filter(|e| e.kind == Sym::ENCRYPTION).map(|e| e.room).collect(),
-            None => slice.rooms.clone(),
-        };
-        if !rooms.is_empty() {
-            self.doubts.fetch_add(1, Ordering::AcqRel);
-            rooms.iter().for_each(|room| self.cache.invalidate(room));
+        match &slice.events {
+            Some(events) => events
+                .iter()
+                .filter(|event| event.kind == Sym::ENCRYPTION || event.redacts.is_some())
+                .for_each(|event| self.0.doubt(event.room)),
+            None => slice.rooms.iter().for_each(|room| self.0.doubt(*room)),
         }
     }
 }
@@ -69,10 +58,10 @@ impl Sync {
     /// # Errors
     /// The database's own.
     pub(super) async fn metas(&self, rooms: &[RoomNr]) -> Result<HashMap<RoomNr, Meta>> {
-        let metas = &self.0.caches.metas;
+        let memory = &self.0.caches.metas.0;
         let (mut found, mut missing) = (HashMap::with_capacity(rooms.len()), Vec::new());
         for room in rooms {
-            match metas.cache.get(room) {
+            match memory.get(*room) {
                 Some(meta) => drop(found.insert(*room, meta)),
                 None => missing.push(*room),
             }
@@ -80,7 +69,7 @@ impl Sync {
         if missing.is_empty() {
             return Ok(found);
         }
-        let doubts = metas.doubts.load(Ordering::Acquire);
+        let ticket = memory.ticket();
         let heads = storage::sync::frames(&self.0.pool, &missing).await?;
         let frames: Vec<FrameNr> = heads.iter().map(|(_, frame)| *frame).collect();
         let states = self.0.rooms.state_many(&frames).await?;
@@ -97,9 +86,7 @@ impl Sync {
         for ((room, _), frame) in heads.iter().zip(&states) {
             let encrypted = frame.state.contains_key(&StateKey::of(Sym::ENCRYPTION));
             let meta = Meta { room_type: types.get(room).cloned().flatten(), encrypted };
-            if metas.doubts.load(Ordering::Acquire) == doubts {
-                metas.cache.insert(*room, meta.clone());
-            }
+            memory.keep(ticket, *room, meta.clone());
             found.insert(*room, meta);
         }
         Ok(found)

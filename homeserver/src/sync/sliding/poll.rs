@@ -21,8 +21,9 @@ use super::{
         token::Malformed,
     },
     Dialect, Filters, SlidingRequest,
+    call::Call,
     connection::{Answered, Counts, Name, Sent},
-    extensions::Look,
+    extensions::Surroundings,
     rooms::{Part, outside},
     window::{Due, Named, afterwards, begin_anew, due, jobs, named},
 };
@@ -43,17 +44,6 @@ pub enum SlidingError {
     Messages(#[from] Malformed),
     #[error(transparent)]
     Storage(#[from] storage::Error),
-}
-
-/// A request on its way.
-pub(super) struct Call {
-    pub reader: Reader,
-    pub name: Name,
-    pub request: SlidingRequest,
-    /// Stands for the request, apart from what differs each time.
-    asked: u64,
-    /// The client has received the messages to its device up to here.
-    pub messages: Pos,
 }
 
 /// Where a client stands.
@@ -199,7 +189,7 @@ impl Sync {
         let trails = self.trails_outside(&named).await?;
         begin_anew(&mut named, &trails);
         let parts = self.sliding_parts(call, &named, &rooms, &trails, (since, until)).await?;
-        let look = Look {
+        let look = Surroundings {
             call,
             standing: &standing,
             from,

@@ -1,24 +1,18 @@
 //! The parts of rooms: what is told of each room that is due.
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    super::{Sync, look::Looked, plan::Wanted, summary},
-    Dialect, RequiredState,
-    poll::Call,
-    required_state::{Selector, kinds_of},
+    super::{Sync, look::Looked, plan::Wanted},
+    Dialect,
+    call::Call,
+    names::{AVATAR, NAME, Names},
     window::{Due, Named},
 };
 use crate::{
-    rooms::{Room, StateKey, StoredEvent, unread::Unread},
-    storage::{EventNr, Pos, Result, RoomNr, Sym, UserNr, sync::Summary},
+    rooms::{Room, StoredEvent, unread::Unread},
+    storage::{EventNr, Pos, Result, RoomNr, UserNr, sync::Summary},
 };
-
-const NAME: StateKey = StateKey::of(Sym::NAME);
-const AVATAR: StateKey = StateKey::of(Sym::AVATAR);
 
 /// A room's part of an answer.
 pub(super) struct Part {
@@ -59,8 +53,10 @@ struct Chosen {
     heroes: Option<Vec<(UserNr, Option<EventNr>)>>,
 }
 
+type Events = HashMap<EventNr, Arc<StoredEvent>>;
+
 impl Sync {
-    /// Makes the parts of the rooms that were looked at.
+    /// Makes the parts of the rooms that were looked at: chooses events for each, loads all of them, and puts them together.
     ///
     /// # Errors
     /// The database's own.
@@ -68,87 +64,42 @@ impl Sync {
         &self,
         call: &Call,
         connection: u64,
-        looked: Vec<Looked>,
+        mut looked: Vec<Looked>,
         dues: &HashMap<RoomNr, (Named, Due)>,
         (from, until): (Option<Pos>, Pos),
     ) -> Result<Vec<Part>> {
         let reader = &call.reader;
+        looked.retain(|l| dues.contains_key(&l.room.nr));
         let selectors = self.selectors(reader.user, &looked, dues).await?;
-        let is_initial = |l: &Looked| dues.get(&l.room.nr).is_none_or(|(_, due)| due.since.is_none());
-        let renamed = |l: &Looked| l.known.as_ref().is_some_and(|known| known.get(&NAME) != l.end.get(&NAME));
-        let due: Vec<&Looked> =
-            looked.iter().filter(|l| !l.job.left && (is_initial(l) || !l.members.is_empty() || renamed(l))).collect();
-        let summaries = self.wanted_summaries(&due, &[(NAME, "name")]).await?;
-        let joined: Vec<RoomNr> = looked.iter().filter(|l| !l.job.left).map(|l| l.room.nr).collect();
-        let mut unread = match call.request.dialect {
-            Dialect::Unstable => self.0.rooms.counts(reader.user, &joined).await?,
-            Dialect::Stable => HashMap::new(),
-        };
+        let names = self.names(reader.user, &looked, dues).await?;
+        let mut unread = self.told_unread(call, &looked).await?;
         let told = self.0.told.of(reader.device, connection);
-
-        let mut chosen = Vec::with_capacity(looked.len());
-        for l in &looked {
-            let Some((named, due)) = dues.get(&l.room.nr) else { continue };
-            let required = &named.config.required_state;
-            let mut state = l.required(due, required, &selectors, reader.user);
-            if required.lazy_members && l.job.state != Wanted::Nothing {
-                // With a gap the client forgets the members that it knows.
-                let anew = due.since.is_none() || l.shape.limited;
-                let explain = l.members_to_explain(&state);
-                let since = from.unwrap_or_default();
-                let missing =
-                    explain.into_iter().filter(|(user, nr)| anew || !told.knows(l.room.nr, *user, *nr, since));
-                state.extend(missing.map(|(user, nr)| (StateKey::member(user), nr)));
-                if !anew {
-                    state.extend(l.members.iter().map(|(user, _, nr)| (StateKey::member(*user), *nr)));
-                }
-                let members = state.iter().filter(|(key, _)| key.kind == Sym::MEMBER).map(|(key, nr)| (key.key, *nr));
-                told.tell(l.room.nr, members, until);
-            }
-            let heroes = summaries.get(&l.room.nr).filter(|(_, unnamed)| *unnamed).map(|(summary, _)| {
-                let member = |user| (user, l.end.get(&StateKey::member(user)).copied());
-                summary::heroes(summary, reader.user).into_iter().map(member).collect()
-            });
-            let numbers: BTreeSet<EventNr> = state.into_iter().map(|(_, nr)| nr).collect();
-            chosen.push(Chosen { state: numbers.into_iter().collect(), heroes });
-        }
+        let choose = |l: &Looked| {
+            let (named, due) = dues.get(&l.room.nr)?;
+            let state = l.state_for(named, due, &selectors, reader.user, &told, (from, until));
+            Some(Chosen { state, heroes: names.heroes(l, reader.user) })
+        };
+        let chosen: Vec<Chosen> = looked.iter().filter_map(choose).collect();
         let events = self.loaded(&looked, &chosen).await?;
+        let make = |(l, chosen): (Looked, Chosen)| {
+            let (named, due) = dues.get(&l.room.nr).cloned()?;
+            let unread = unread.remove(&l.room.nr);
+            Some(part(call.request.dialect, named, &due, inside(l, chosen, &due, &names, &events, unread, from)))
+        };
+        Ok(looked.into_iter().zip(chosen).filter_map(make).collect())
+    }
 
-        let mut parts = Vec::with_capacity(looked.len());
-        for (l, chosen) in looked.into_iter().zip(chosen) {
-            let Some((named, due)) = dues.get(&l.room.nr).cloned() else { continue };
-            let of = |nr: &EventNr| events.get(nr).cloned();
-            let changed =
-                |key| due.since.is_none() || l.known.as_ref().is_some_and(|known| known.get(&key) != l.end.get(&key));
-            let newest = |key| changed(key).then(|| l.end.get(&key).and_then(of));
-            let is_new = |event: &StoredEvent| from.is_some_and(|from| event.pos.is_some_and(|pos| pos > from));
-            let live = l.shape.shown.iter().rev().take_while(|shown| is_new(&shown.event)).count();
-            let inside = Inside {
-                name: newest(NAME),
-                avatar: newest(AVATAR),
-                heroes: chosen
-                    .heroes
-                    .map(|heroes| heroes.into_iter().map(|(user, nr)| (user, nr.as_ref().and_then(of))).collect()),
-                counts: summaries.get(&l.room.nr).map(|(summary, _)| Arc::clone(summary)),
-                state: chosen.state.iter().filter_map(of).collect(),
-                live,
-                unread: unread.remove(&l.room.nr),
-                read: due.read,
-                looked: l,
-            };
-            let (initial, expanded) = (due.since.is_none(), due.expanded);
-            let body = match call.request.dialect {
-                // Who refused an invitation learns nothing but that.
-                Dialect::Stable if inside.looked.job.state == Wanted::Nothing => Body::Outside(inside.state),
-                _ => Body::Inside(Box::new(inside)),
-            };
-            parts.push(Part { named, initial, expanded, body });
+    /// How much the reader has not read, for the dialect that tells it.
+    async fn told_unread(&self, call: &Call, looked: &[Looked]) -> Result<HashMap<RoomNr, Unread>> {
+        let joined: Vec<RoomNr> = looked.iter().filter(|l| !l.job.left).map(|l| l.room.nr).collect();
+        match call.request.dialect {
+            Dialect::Unstable => self.0.rooms.counts(call.reader.user, &joined).await,
+            Dialect::Stable => Ok(HashMap::new()),
         }
-        Ok(parts)
     }
 
     /// All events that the parts need, in one query at most.
-    async fn loaded(&self, looked: &[Looked], chosen: &[Chosen]) -> Result<HashMap<EventNr, Arc<StoredEvent>>> {
+    async fn loaded(&self, looked: &[Looked], chosen: &[Chosen]) -> Result<Events> {
         let mut numbers: Vec<EventNr> = chosen.iter().flat_map(|c| c.state.iter().copied()).collect();
         numbers.extend(chosen.iter().filter_map(|c| c.heroes.as_ref()).flatten().filter_map(|(_, nr)| *nr));
         for key in [NAME, AVATAR] {
@@ -158,70 +109,41 @@ impl Sync {
         numbers.dedup();
         Ok(self.0.rooms.events(&numbers).await?.into_iter().map(|event| (event.nr, event)).collect())
     }
+}
 
-    /// Selectors for all required states that occur, those of before included.
-    async fn selectors(
-        &self,
-        user: UserNr,
-        looked: &[Looked],
-        dues: &HashMap<RoomNr, (Named, Due)>,
-    ) -> Result<HashMap<RequiredState, Selector>> {
-        let interner = self.0.rooms.interner();
-        let mut wanted: HashSet<&RequiredState> = HashSet::new();
-        for (named, due) in looked.iter().filter_map(|l| dues.get(&l.room.nr)) {
-            wanted.insert(&named.config.required_state);
-            wanted.extend(due.grown_from.as_ref().map(|config| &config.required_state));
-        }
-        let kinds: BTreeSet<Sym> = looked.iter().flat_map(|l| kinds_of(&l.end)).collect();
-        let kinds = interner.texts(&kinds.into_iter().collect::<Vec<_>>()).await?;
-        let names: BTreeSet<&str> = wanted.iter().flat_map(|required| required.named_keys()).collect();
-        let keys = interner.find_many(names).await?;
-        Ok(wanted.into_iter().map(|required| (required.clone(), required.selector(&kinds, &keys, user))).collect())
+fn inside(
+    l: Looked,
+    chosen: Chosen,
+    due: &Due,
+    names: &Names,
+    events: &Events,
+    unread: Option<Unread>,
+    from: Option<Pos>,
+) -> Inside {
+    let of = |nr: &EventNr| events.get(nr).cloned();
+    let newest = |key| names.is_news(&l, due, key).then(|| l.end.get(&key).and_then(of));
+    let is_new = |event: &StoredEvent| from.is_some_and(|from| event.pos.is_some_and(|pos| pos > from));
+    let with_member = |(user, nr): (UserNr, Option<EventNr>)| (user, nr.as_ref().and_then(of));
+    Inside {
+        name: newest(NAME),
+        avatar: newest(AVATAR),
+        heroes: chosen.heroes.map(|heroes| heroes.into_iter().map(with_member).collect()),
+        counts: names.counts(l.room.nr),
+        state: chosen.state.iter().filter_map(of).collect(),
+        live: l.shape.shown.iter().rev().take_while(|shown| is_new(&shown.event)).count(),
+        unread,
+        read: due.read,
+        looked: l,
     }
 }
 
-impl Looked {
-    /// The state that the config asks for and the client does not have.
-    fn required(
-        &self,
-        due: &Due,
-        required: &RequiredState,
-        selectors: &HashMap<RequiredState, Selector>,
-        reader: UserNr,
-    ) -> Vec<(StateKey, EventNr)> {
-        if self.job.state == Wanted::Nothing {
-            // That they are not in it any more, asked for or not: nothing else tells the client.
-            return vec![(StateKey::member(reader), self.job.own.nr)];
-        }
-        let Some(selector) = selectors.get(required) else { return Vec::new() };
-        if due.since.is_none() {
-            return selector.select(&self.end);
-        }
-        let mut state = Vec::new();
-        if let Some(known) = &self.known {
-            let changes = super::super::state::changes(known, &self.end).into_iter();
-            state.extend(changes.filter(|(key, ..)| selector.takes(*key)).map(|(key, _, nr)| (key, nr)));
-        }
-        if let Some(before) = due.grown_from.as_ref().and_then(|config| selectors.get(&config.required_state)) {
-            state.extend(selector.select(&self.end).into_iter().filter(|(key, _)| !before.takes(*key)));
-        }
-        state
-    }
-
-    /// The memberships of the timeline's senders, and of those whom its membership events are about, apart from `state`.
-    fn members_to_explain(&self, state: &[(StateKey, EventNr)]) -> Vec<(UserNr, EventNr)> {
-        let mut users: BTreeSet<UserNr> = BTreeSet::new();
-        for shown in &self.shape.shown {
-            users.insert(shown.event.sender);
-            users.extend(shown.event.state_key.filter(|_| shown.event.kind == Sym::MEMBER));
-        }
-        let there: HashSet<StateKey> = state.iter().map(|(key, _)| *key).collect();
-        let of = |user: UserNr| {
-            let key = StateKey::member(user);
-            (!there.contains(&key)).then(|| Some((user, *self.end.get(&key)?))).flatten()
-        };
-        users.into_iter().filter_map(of).collect()
-    }
+fn part(dialect: Dialect, named: Named, due: &Due, inside: Inside) -> Part {
+    let body = match dialect {
+        // Who refused an invitation learns nothing but that.
+        Dialect::Stable if inside.looked.job.state == Wanted::Nothing => Body::Outside(inside.state),
+        _ => Body::Inside(Box::new(inside)),
+    };
+    Part { named, initial: due.since.is_none(), expanded: due.expanded, body }
 }
 
 /// A room of an invitation or a knock.

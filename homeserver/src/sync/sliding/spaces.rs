@@ -2,18 +2,14 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
-
-use moka::sync::Cache;
 
 use super::super::Sync;
 use crate::{
+    cache::Cache,
     log::{Apply, Slice},
-    rooms::{StateMap, state},
+    rooms::{Doubted, StateMap, state},
     storage::{self, EventNr, FrameNr, Result, RoomNr, Sym},
 };
 
@@ -21,17 +17,14 @@ use crate::{
 const CAPACITY: u64 = 16 << 20;
 
 /// The memory of all spaces.
-pub struct Spaces {
-    cache: Cache<RoomNr, Known>,
-    /// Counts what may have made an entry stale, so that nothing is kept that was read before.
-    doubts: AtomicU64,
-}
+pub struct Spaces(Doubted<RoomNr, Links>);
 
 /// The IDs of the rooms directly in a space.
 pub(super) type Children = HashSet<Arc<str>>;
 
+/// The links of one space.
 #[derive(Clone)]
-struct Known {
+struct Links {
     /// The state that says so.
     frame: FrameNr,
     children: Arc<Children>,
@@ -41,24 +34,19 @@ impl Spaces {
     /// A memory that knows nothing.
     #[expect(clippy::new_without_default, reason = "an empty memory is no default of anything")]
     pub fn new() -> Self {
-        let weigh = |_: &RoomNr, known: &Known| u32::try_from(128 + known.children.len() * 96).unwrap_or(u32::MAX);
-        Self { cache: Cache::builder().max_capacity(CAPACITY).weigher(weigh).build(), doubts: AtomicU64::new(0) }
-    }
-
-    fn doubt(&self, room: RoomNr) {
-        self.doubts.fetch_add(1, Ordering::AcqRel);
-        self.cache.invalidate(&room);
+        let weigh = |_: &RoomNr, links: &Links| u32::try_from(128 + links.children.len() * 96).unwrap_or(u32::MAX);
+        Self(Doubted::new(Cache::weighed(CAPACITY, weigh)))
     }
 }
 
 impl Apply for Spaces {
     fn apply(&self, slice: &Slice, _own: bool) {
-        let Some(events) = &slice.events else { return slice.rooms.iter().for_each(|room| self.doubt(*room)) };
+        let Some(events) = &slice.events else { return slice.rooms.iter().for_each(|room| self.0.doubt(*room)) };
         for event in events {
-            // Any event may settle which of two states holds.
-            let differs = |known: Known| known.frame != event.frame;
-            if event.kind == Sym::SPACE_CHILD || self.cache.get(&event.room).is_some_and(differs) {
-                self.doubt(event.room);
+            // Any event may settle which of two states holds, and a redacted link is none.
+            let differs = || self.0.get(event.room).is_some_and(|links| links.frame != event.frame);
+            if event.kind == Sym::SPACE_CHILD || event.redacts.is_some() || differs() {
+                self.0.doubt(event.room);
             }
         }
     }
@@ -70,29 +58,25 @@ impl Sync {
     /// # Errors
     /// The database's own.
     pub(super) async fn children(&self, spaces: &[RoomNr]) -> Result<HashMap<RoomNr, Arc<Children>>> {
-        let memory = &self.0.caches.spaces;
+        let memory = &self.0.caches.spaces.0;
         let (mut found, mut missing) = (HashMap::with_capacity(spaces.len()), Vec::new());
         for space in spaces {
-            match memory.cache.get(space) {
-                Some(known) => drop(found.insert(*space, known.children)),
+            match memory.get(*space) {
+                Some(links) => drop(found.insert(*space, links.children)),
                 None => missing.push(*space),
             }
         }
         if missing.is_empty() {
             return Ok(found);
         }
-        let doubts = memory.doubts.load(Ordering::Acquire);
+        let ticket = memory.ticket();
         let heads = storage::sync::frames(&self.0.pool, &missing).await?;
         let frames: Vec<FrameNr> = heads.iter().map(|(_, frame)| *frame).collect();
         let states = self.0.rooms.state_many(&frames).await?;
         let states: Vec<&StateMap> = states.iter().map(|frame| &frame.state).collect();
         for ((space, frame), children) in heads.into_iter().zip(self.children_in(&states).await?) {
             let children = Arc::new(children);
-            memory.cache.insert(space, Known { frame, children: Arc::clone(&children) });
-            // After it was put in: what comes now takes it out again.
-            if memory.doubts.load(Ordering::Acquire) != doubts {
-                memory.cache.invalidate(&space);
-            }
+            memory.keep(ticket, space, Links { frame, children: Arc::clone(&children) });
             found.insert(space, children);
         }
         Ok(found)

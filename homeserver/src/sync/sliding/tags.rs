@@ -13,7 +13,7 @@ use super::super::Sync;
 use crate::storage::{self, Pos, Result, RoomNr, UserNr};
 
 /// The memory of all users.
-pub(in super::super) struct Noted {
+pub(in super::super) struct RoomLabels {
     direct: Cache<UserNr, AsOf<HashSet<String>>>,
     tags: Cache<UserNr, AsOf<HashMap<RoomNr, HashSet<String>>>>,
 }
@@ -31,7 +31,7 @@ struct Tags {
     tags: BTreeMap<String, Value>,
 }
 
-impl Noted {
+impl RoomLabels {
     pub fn new() -> Self {
         Self { direct: Cache::new(20_000), tags: Cache::new(5_000) }
     }
@@ -44,14 +44,14 @@ impl Sync {
     /// The database's own.
     pub(super) async fn direct_chats(&self, user: UserNr) -> Result<Arc<HashSet<String>>> {
         let pos = self.0.log.watermark();
-        if let Some(known) = self.0.noted.direct.get(&user)
+        if let Some(known) = self.0.labels.direct.get(&user)
             && !self.0.caches.touched.account_data(user, known.pos)
         {
             return Ok(known.value);
         }
         let json = storage::sync::account_data_of(&self.0.pool, user, RoomNr(0), "m.direct").await?;
         let value = Arc::new(json.as_deref().map(rooms_in).unwrap_or_default());
-        self.0.noted.direct.insert(user, AsOf { pos, value: Arc::clone(&value) });
+        self.0.labels.direct.insert(user, AsOf { pos, value: Arc::clone(&value) });
         Ok(value)
     }
 
@@ -61,7 +61,7 @@ impl Sync {
     /// The database's own.
     pub(super) async fn tags(&self, user: UserNr) -> Result<Arc<HashMap<RoomNr, HashSet<String>>>> {
         let pos = self.0.log.watermark();
-        if let Some(known) = self.0.noted.tags.get(&user)
+        if let Some(known) = self.0.labels.tags.get(&user)
             && !self.0.caches.touched.account_data(user, known.pos)
         {
             return Ok(known.value);
@@ -71,7 +71,7 @@ impl Sync {
         let value: HashMap<RoomNr, HashSet<String>> =
             rows.iter().filter_map(|row| Some((row.room, tags(&row.json)?))).collect();
         let value = Arc::new(value);
-        self.0.noted.tags.insert(user, AsOf { pos, value: Arc::clone(&value) });
+        self.0.labels.tags.insert(user, AsOf { pos, value: Arc::clone(&value) });
         Ok(value)
     }
 }

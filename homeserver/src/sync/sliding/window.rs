@@ -140,7 +140,11 @@ pub(super) fn jobs(named: &[(Named, Due)], trails: &HashMap<RoomNr, Trail>, unti
             known: since,
             limit: named.config.timeline_limit,
         };
-        let state = if due.since.is_some() { Wanted::Changes } else { Wanted::Whole };
+        let state = match due.since {
+            None => Wanted::Whole,
+            Some(_) if due.grown_from.is_some() => Wanted::More,
+            Some(_) => Wanted::Changes,
+        };
         let leaving = || trails.get(&own.room).and_then(Trail::leaving).and_then(|event| event.pos);
         let (state, span) = match left {
             false => (state, span),

@@ -1,10 +1,12 @@
 //! What requests for pages of events have in common: which way, from where, how many.
 
+use std::str::FromStr;
+
 use serde::Deserialize;
 
 use crate::{
     http::ApiError,
-    rooms::{PageToken, messages::Direction},
+    rooms::{NotAToken, messages::Direction},
 };
 
 /// The parameter `dir`.
@@ -34,7 +36,7 @@ pub(super) fn most(limit: Option<u64>) -> usize {
 }
 
 /// A token of `/sync` or of a page; nothing may stand for none.
-pub(super) fn token(name: &str, text: Option<&str>) -> Result<Option<PageToken>, ApiError> {
+pub(super) fn token<T: FromStr<Err = NotAToken>>(name: &str, text: Option<&str>) -> Result<Option<T>, ApiError> {
     let token = text.filter(|text| !text.is_empty()).map(str::parse).transpose();
     token.map_err(|error| ApiError::invalid_param(format!("The parameter `{name}` is not valid: {error}.")))
 }
