@@ -47,7 +47,7 @@ impl Looked {
         due: &Due,
         selectors: &HashMap<RequiredState, Selector>,
         reader: UserNr,
-        told: &lazy::Device,
+        told: &lazy::DeviceTold,
         (from, until): (Option<Pos>, Pos),
     ) -> Vec<EventNr> {
         let required = &named.config.required_state;
