@@ -2,7 +2,8 @@
 //!
 //! A device counts while it polls and a little longer. A user is what their busiest device is; whoever does nothing for a
 //! while is unavailable, however their clients poll. What is *published* has a stamp and goes to syncs; it follows what
-//! is true in steps, so that a flicker between two steps is told to nobody.
+//! is true in steps, so that a flicker between two steps is told to nobody. A publication of another node's is one here at
+//! once; what only agrees with what is published is none.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -11,6 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::order::{Mark, Marks, Positions};
 use crate::storage::{DeviceNr, UserNr};
 
 /// `presence`
@@ -44,6 +46,9 @@ pub(super) struct Told {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Arc<str>>,
     pub message_ts: i64,
+    /// The number of the publication; 0 where it is none.
+    #[serde(default)]
+    pub nr: u64,
 }
 
 /// A device that stopped to poll is gone after this.
@@ -61,6 +66,8 @@ pub(super) struct Statuses {
     users: HashMap<UserNr, User>,
     /// Who was published when: a user has one stamp, the newest.
     stamps: BTreeMap<u64, UserNr>,
+    /// Of whom which process's publication was the last.
+    marks: BTreeMap<Mark, UserNr>,
     /// Whose published status may not be the true one any more.
     dirty: HashSet<UserNr>,
 }
@@ -75,6 +82,9 @@ struct User {
     active_ts: i64,
     published: Status,
     stamp: u64,
+    marks: Marks,
+    /// What changed here showed with another process's publication: the others are to hear of it all the same.
+    owed: bool,
     /// What the other nodes know from this one.
     told: Option<(State, i64)>,
 }
@@ -128,8 +138,8 @@ impl Statuses {
     /// A device begins to poll.
     pub fn poll(&mut self, user: UserNr, device: DeviceNr, state: State, now: i64) -> bool {
         let entry = self.users.entry(user).or_default();
-        // Coming back is an act of the user's; to go on polling is not.
-        if entry.here(now) == State::Offline {
+        // Coming back is an act of the user's; to go on polling is not, on whichever node.
+        if entry.now(now).state == State::Offline {
             entry.active_ts = now;
         }
         let device = entry.device(device, now);
@@ -171,8 +181,9 @@ impl Statuses {
         self.check(user, now)
     }
 
-    /// Another node tells.
-    pub fn hear(&mut self, node: i64, told: &Told, now: i64) -> bool {
+    /// Another node tells. Returns whether there is anything to publish.
+    pub fn hear(&mut self, node: i64, told: &Told, now: i64, next: impl Fn() -> u64) -> bool {
+        let pending = self.dirty.contains(&told.user);
         let entry = self.users.entry(told.user).or_default();
         entry.elsewhere.retain(|it| it.node != node && it.until > now);
         if told.state != State::Offline {
@@ -185,6 +196,17 @@ impl Statuses {
         // What came from there need not be told back.
         let here = entry.here(now);
         entry.told = Some(entry.told.map_or((here, entry.message_ts), |(state, _)| (state, entry.message_ts)));
+        if told.nr > 0 {
+            let before = entry.marks.put((node, told.nr));
+            before.and_then(|mark| self.marks.remove(&mark));
+            self.marks.insert((node, told.nr), told.user);
+        }
+        // What was published elsewhere is told here whether or not it changes anything: some may have heard there what this node
+        // never saw. And of whom nothing was known, all that other nodes know was published there.
+        if told.nr > 0 || entry.stamp == 0 {
+            entry.publish(told.user, now, &mut self.stamps, next, told.nr > 0);
+            entry.owed |= pending;
+        }
         self.check(told.user, now)
     }
 
@@ -199,11 +221,14 @@ impl Statuses {
             }
         }
         if users.len() > CAPACITY {
-            let stamps = &mut self.stamps;
+            let (stamps, marks) = (&mut self.stamps, &mut self.marks);
             users.retain(|nr, user| {
                 let stays = user.published.state != State::Offline || dirty.contains(nr);
                 if !stays {
                     stamps.remove(&user.stamp);
+                    for mark in user.marks.iter() {
+                        marks.remove(&mark);
+                    }
                 }
                 stays
             });
@@ -211,19 +236,20 @@ impl Statuses {
         !dirty.is_empty()
     }
 
-    /// Publishes what has changed under stamps of `next`. Returns what the other nodes are to be told.
-    pub fn publish(&mut self, now: i64, next: impl Fn() -> u64) -> Vec<Told> {
+    /// Publishes what has changed, under stamps of `next` and marks of `mark`. Returns what the other nodes are to be told.
+    pub fn publish(&mut self, now: i64, next: impl Fn() -> u64, mut mark: impl FnMut() -> Mark) -> Vec<Told> {
         let mut tell = Vec::new();
         for nr in std::mem::take(&mut self.dirty) {
             let Some(user) = self.users.get_mut(&nr) else { continue };
-            let (status, here) = (user.now(now), user.here(now));
-            if (status.state, &status.message) != (user.published.state, &user.published.message) {
-                self.stamps.remove(&user.stamp);
-                user.stamp = next();
-                self.stamps.insert(user.stamp, nr);
-                user.published = status;
-            }
-            if user.told.is_none_or(|told| told != (here, user.message_ts)) {
+            let here = user.here(now);
+            let owed = std::mem::take(&mut user.owed);
+            if user.publish(nr, now, &mut self.stamps, &next, owed) || owed {
+                let mark = mark();
+                let before = user.marks.put(mark);
+                before.and_then(|mark| self.marks.remove(&mark));
+                self.marks.insert(mark, nr);
+                tell.push(Told { nr: mark.1, ..user.tell(nr, here) });
+            } else if user.told.is_none_or(|told| told != (here, user.message_ts)) {
                 tell.push(user.tell(nr, here));
             }
         }
@@ -247,6 +273,32 @@ impl Statuses {
     /// Who was published after `stamp`, with which stamp, oldest first.
     pub fn published_after(&self, stamp: u64) -> Vec<(u64, UserNr)> {
         self.stamps.range(stamp + 1..).map(|(stamp, user)| (*stamp, *user)).collect()
+    }
+
+    /// Forgets the marks of a process that has ended.
+    pub fn forget(&mut self, node: i64) {
+        for (_, nr) in self.marks.extract_if((node, 0)..=(node, u64::MAX), |_, _| true) {
+            if let Some(user) = self.users.get_mut(&nr) {
+                user.marks.forget(node);
+            }
+        }
+    }
+
+    /// Of whom there was a publication beyond `positions`.
+    pub fn published_beyond(&self, positions: &Positions) -> Vec<UserNr> {
+        let Some((&(mut node, _), _)) = self.marks.first_key_value() else { return Vec::new() };
+        let mut users = Vec::new();
+        loop {
+            users.extend(self.marks.range((node, positions.of(node) + 1)..=(node, u64::MAX)).map(|(_, user)| *user));
+            // The next process.
+            let Some((mark, _)) = self.marks.range((node + 1, 0)..).next() else { return users };
+            node = mark.0;
+        }
+    }
+
+    /// Everybody of whom anything was published.
+    pub fn known(&self) -> Vec<UserNr> {
+        self.stamps.values().copied().collect()
     }
 
     /// Everybody who is not offline, as published.
@@ -274,9 +326,36 @@ impl Statuses {
 }
 
 impl User {
+    /// Publishes what is true, if that is another than what is published, or `anew`.
+    fn publish(
+        &mut self,
+        nr: UserNr,
+        now: i64,
+        stamps: &mut BTreeMap<u64, UserNr>,
+        next: impl Fn() -> u64,
+        anew: bool,
+    ) -> bool {
+        let status = self.now(now);
+        let changes = (status.state, &status.message) != (self.published.state, &self.published.message);
+        if changes || anew {
+            stamps.remove(&self.stamp);
+            self.stamp = next();
+            stamps.insert(self.stamp, nr);
+            self.published = status;
+        }
+        changes
+    }
+
     fn tell(&mut self, user: UserNr, state: State) -> Told {
         self.told = Some((state, self.message_ts));
-        Told { user, state, active_ts: self.active_ts, message: self.message.clone(), message_ts: self.message_ts }
+        Told {
+            user,
+            state,
+            active_ts: self.active_ts,
+            message: self.message.clone(),
+            message_ts: self.message_ts,
+            nr: 0,
+        }
     }
 }
 
@@ -319,6 +398,11 @@ mod tests {
         assert_eq!(state(&statuses, START + GONE_AFTER), State::Unavailable);
     }
 
+    /// Publishes at a node whose marks don't matter.
+    fn publish(statuses: &mut Statuses, now: i64, next: impl Fn() -> u64) -> Vec<Told> {
+        statuses.publish(now, next, || (9, 1))
+    }
+
     #[test]
     fn only_what_changed_is_published_and_told() {
         let (mut statuses, stamp) = (Statuses::default(), Cell::new(0));
@@ -327,32 +411,33 @@ mod tests {
             stamp.get()
         };
         statuses.set(ALICE, PHONE, State::Online, Some("here".into()), START);
-        assert_eq!(statuses.publish(START, next).len(), 1);
+        assert_eq!(publish(&mut statuses, START, next).len(), 1);
         assert_eq!((statuses.published_after(0), statuses.present()), (vec![(1, ALICE)], vec![ALICE]));
         // Goes on polling: nothing new.
         assert!(!statuses.poll(ALICE, PHONE, State::Online, START + 1));
-        assert!(statuses.publish(START + 1, next).is_empty() && statuses.published_after(1).is_empty());
+        assert!(publish(&mut statuses, START + 1, next).is_empty() && statuses.published_after(1).is_empty());
         // Gone and back between two steps: nobody hears.
         statuses.set(ALICE, PHONE, State::Offline, Some("here".into()), START + 2);
         statuses.set(ALICE, PHONE, State::Online, Some("here".into()), START + 3);
-        assert!(statuses.publish(START + 3, next).is_empty());
+        assert!(publish(&mut statuses, START + 3, next).is_empty());
         statuses.end_poll(ALICE, PHONE, START + 3);
         assert!(statuses.expire(START + 3 + GONE_AFTER));
-        assert_eq!(statuses.publish(START + 3 + GONE_AFTER, next)[0].state, State::Offline);
+        assert_eq!(publish(&mut statuses, START + 3 + GONE_AFTER, next)[0].state, State::Offline);
         assert_eq!((statuses.published_after(1), statuses.present()), (vec![(2, ALICE)], vec![]));
     }
 
     #[test]
     fn what_another_node_tells_counts_until_it_is_silent() {
         let mut here = Statuses::default();
-        let told = Told { user: ALICE, state: State::Online, active_ts: START, message: None, message_ts: 0 };
-        assert!(here.hear(7, &told, START));
-        assert_eq!(state(&here, START), State::Online);
-        assert!(here.publish(START, || 1).is_empty(), "what was heard is not told back");
-        assert!(!here.hear(7, &told, START + 1), "the same again is no news");
+        let told = Told { user: ALICE, state: State::Online, active_ts: START, message: None, message_ts: 0, nr: 0 };
+        // Of whom nothing was known, what others know is published at once.
+        assert!(!here.hear(7, &told, START, || 1));
+        assert_eq!((state(&here, START), here.present()), (State::Online, vec![ALICE]));
+        assert!(publish(&mut here, START, || 1).is_empty(), "what was heard is not told back");
+        assert!(!here.hear(7, &told, START + 1, || 1), "the same again is no news");
         assert_eq!(state(&here, START + 1 + TOLD_HOLDS), State::Offline);
         here.poll(ALICE, PHONE, State::Unavailable, START + 2);
-        assert_eq!(here.publish(START + 2, || 2)[0].state, State::Unavailable);
+        assert_eq!(publish(&mut here, START + 2, || 2)[0].state, State::Unavailable);
         assert_eq!(here.published(&[ALICE])[0].1.state, State::Online);
     }
 }

@@ -1,7 +1,8 @@
 //! Who is typing where, and until when.
 //!
 //! Each change gives its room the next stamp of this node, so that a sync finds what is new since the last one without
-//! a query. A client that comes from another node is told everything, rooms in which nobody types any more included.
+//! a query; and the mark of its publication, for clients that come from another node. The node to which a user spoke last
+//! watches their time; the others do so only in case that one is gone.
 
 use std::{
     collections::HashMap,
@@ -13,13 +14,18 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Presence, Ring, Stamps};
+use super::{
+    Node, Presence, Ring, Since,
+    order::{Mark, Marks, Stamps},
+};
 use crate::storage::{RoomNr, UserNr};
 
 /// Nobody types longer without saying so again.
 const LONGEST: Duration = Duration::from_secs(120);
 /// How long it is remembered that people have stopped.
 const AFTERGLOW: Duration = Duration::from_secs(120);
+/// How much longer another node's word holds than it says: that node is to say when it is over.
+const GRACE: Duration = Duration::from_secs(5);
 /// Who can be shown as typing in one room.
 const TYPISTS: usize = 200;
 
@@ -41,18 +47,29 @@ struct State {
 
 struct Room {
     /// In the order in which they began.
-    users: Vec<(UserNr, Instant)>,
+    users: Vec<Typist>,
     stamp: u64,
+    marks: Marks,
     changed: Instant,
+}
+
+struct Typist {
+    user: UserNr,
+    /// Spoke to this node last.
+    here: bool,
+    until: Instant,
 }
 
 /// What nodes tell each other: `user` types in `room` for so long, or not any more.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Told {
-    room: RoomNr,
-    user: UserNr,
+    pub room: RoomNr,
+    pub user: UserNr,
     /// Milliseconds; 0 when they stopped.
-    for_ms: u64,
+    pub for_ms: u64,
+    /// The number of the publication; 0 where it is none.
+    #[serde(default)]
+    pub nr: u64,
 }
 
 /// What a client does not know yet: everybody who types in a room now. The list replaces what was told before.
@@ -63,59 +80,72 @@ impl Typing {
         Self { stamps, ..Self::default() }
     }
 
-    /// Notes that `user` types for so long. `false` where nothing changed for others.
-    fn set(&self, room: RoomNr, user: UserNr, lasts: Duration, now: Instant) -> bool {
+    /// Notes that `told.user` types for so long; `here`: they said so to this node. `publish` gives the mark of what changed:
+    /// it may be asked though nothing changed. Returns whether anybody waits for it.
+    fn set(&self, told: &Told, here: bool, now: Instant, publish: impl FnOnce(bool) -> Option<Mark>) -> bool {
         let mut state = self.lock();
-        let State { stamp, rooms } = &mut *state;
-        let ends = now + lasts.min(LONGEST);
-        if lasts.is_zero() {
-            let Some(entry) = rooms.get_mut(&room) else { return false };
-            let before = entry.users.len();
-            entry.users.retain(|(who, _)| *who != user);
-            if entry.users.len() == before {
-                return false;
-            }
-            *stamp = entry.touch(&self.stamps, now);
-            return true;
-        }
-        let entry = rooms.entry(room).or_insert_with(|| Room { users: Vec::new(), stamp: 0, changed: now });
-        if let Some(known) = entry.users.iter_mut().find(|(who, _)| *who == user) {
-            known.1 = ends;
+        let lasts = Duration::from_millis(told.for_ms).min(LONGEST);
+        let changes = match state.rooms.get_mut(&told.room) {
+            Some(room) => room.set(told.user, lasts, here, now),
+            None if lasts.is_zero() => false,
+            None => state.room(told.room, now).set(told.user, lasts, here, now),
+        };
+        let mark = publish(changes);
+        if !changes && mark.is_none() {
             return false;
         }
-        if entry.users.len() >= TYPISTS {
-            return false;
-        }
-        entry.users.push((user, ends));
-        *stamp = entry.touch(&self.stamps, now);
+        // What was published elsewhere is told here whether or not it changes anything: some may have heard there what this node
+        // never saw.
+        let room = state.room(told.room, now);
+        room.touch(mark, now);
+        room.stamp = self.stamps.next();
+        state.stamp = room.stamp;
         true
     }
 
-    /// Lets those stop whose time is over. Returns their rooms, and whether anything is left to watch.
-    fn expire(&self, now: Instant) -> (Vec<RoomNr>, bool) {
+    /// Lets those stop whose time is over; `publish` gives the marks. Returns who stopped, and whether anything is left to
+    /// watch.
+    fn expire(&self, now: Instant, mut publish: impl FnMut() -> Mark) -> (Vec<Told>, bool) {
         let mut state = self.lock();
         let State { stamp, rooms } = &mut *state;
-        let mut changed = Vec::new();
+        let mut stopped = Vec::new();
         rooms.retain(|nr, room| {
-            let before = room.users.len();
-            room.users.retain(|(_, ends)| *ends > now);
-            if room.users.len() < before {
-                *stamp = room.touch(&self.stamps, now);
-                changed.push(*nr);
+            let ended = |typist: &Typist| typist.until + if typist.here { Duration::ZERO } else { GRACE } <= now;
+            let gone: Vec<Typist> = room.users.extract_if(.., |typist| ended(typist)).collect();
+            for typist in gone {
+                let mark = publish();
+                room.touch(Some(mark), now);
+                room.stamp = self.stamps.next();
+                *stamp = room.stamp;
+                stopped.push(Told { room: *nr, user: typist.user, for_ms: 0, nr: mark.1 });
             }
             !room.users.is_empty() || now.saturating_duration_since(room.changed) < AFTERGLOW
         });
-        (changed, !rooms.is_empty())
+        (stopped, !rooms.is_empty())
     }
 
-    fn changes(&self, rooms: &[RoomNr], since: Option<u64>) -> TypingChanges {
+    /// Forgets the marks of a process that has ended.
+    pub(super) fn forget(&self, node: i64) {
+        self.lock().rooms.values_mut().for_each(|room| room.marks.forget(node));
+    }
+
+    pub(super) fn changes(&self, rooms: &[RoomNr], since: &Since) -> TypingChanges {
         let state = self.lock();
-        if state.rooms.is_empty() || since.is_some_and(|since| since >= state.stamp) {
+        if state.rooms.is_empty()
+            || *since == Since::All
+            || matches!(since, Since::Stamp(stamp) if *stamp >= state.stamp)
+        {
             return Vec::new();
         }
+        let is_news = |room: &&Room| match since {
+            Since::Nothing => true,
+            Since::All => false,
+            Since::Stamp(stamp) => room.stamp > *stamp,
+            Since::Positions(positions) => room.marks.are_beyond(positions),
+        };
         let changed = |nr: &RoomNr| {
-            let room = state.rooms.get(nr).filter(|room| since.is_none_or(|since| room.stamp > since))?;
-            Some((*nr, room.users.iter().map(|(user, _)| *user).collect()))
+            let room = state.rooms.get(nr).filter(is_news)?;
+            Some((*nr, room.users.iter().map(|typist| typist.user).collect()))
         };
         rooms.iter().filter_map(changed).collect()
     }
@@ -126,34 +156,87 @@ impl Typing {
     }
 }
 
+impl State {
+    fn room(&mut self, nr: RoomNr, now: Instant) -> &mut Room {
+        self.rooms.entry(nr).or_insert_with(|| Room::new(now))
+    }
+}
+
 impl Room {
-    /// Returns the new stamp.
-    fn touch(&mut self, stamps: &Stamps, now: Instant) -> u64 {
-        self.stamp = stamps.next();
+    fn new(now: Instant) -> Self {
+        Self { users: Vec::new(), stamp: 0, marks: Marks::default(), changed: now }
+    }
+
+    /// Whether that changes who is typing.
+    fn set(&mut self, user: UserNr, lasts: Duration, here: bool, now: Instant) -> bool {
+        let before = self.users.len();
+        if lasts.is_zero() {
+            self.users.retain(|typist| typist.user != user);
+        } else if let Some(known) = self.users.iter_mut().find(|typist| typist.user == user) {
+            (known.here, known.until) = (here, now + lasts);
+        } else if before < TYPISTS {
+            self.users.push(Typist { user, here, until: now + lasts });
+        }
+        self.users.len() != before
+    }
+
+    fn touch(&mut self, mark: Option<Mark>, now: Instant) {
         self.changed = now;
-        self.stamp
+        if let Some(mark) = mark {
+            self.marks.put(mark);
+        }
     }
 }
 
 impl Presence {
     /// `user`, who is joined to `room`, types for so long (zero: not any more). Wakes the room's long-polls, here and on
     /// the other nodes.
-    pub async fn set_typing(&self, room: RoomNr, user: UserNr, lasts: Duration) {
-        let told = Told { room, user, for_ms: u64::try_from(lasts.min(LONGEST).as_millis()).unwrap_or(0) };
-        self.take_in(&told);
-        self.tell(Ring { typing: Some(told), ..self.ring() }).await;
-    }
-
-    /// Who types in `rooms`: all that this node knows, or what changed after its stamp `since`.
-    pub fn typing(&self, rooms: &[RoomNr], since: Option<u64>) -> TypingChanges {
-        self.0.typing.changes(rooms, since)
-    }
-
-    pub(super) fn take_in(&self, told: &Told) {
-        if self.0.typing.set(told.room, told.user, Duration::from_millis(told.for_ms), Instant::now()) {
-            self.0.log.wake(&[told.room], &[]);
+    pub fn set_typing(&self, room: RoomNr, user: UserNr, lasts: Duration) {
+        let for_ms = u64::try_from(lasts.min(LONGEST).as_millis()).unwrap_or(0);
+        if self.0.node.say_typing(Told { room, user, for_ms, nr: 0 }, true, Instant::now()) {
+            self.0.log.wake(&[room], &[]);
         }
-        self.0.typing.began.notify_one();
+    }
+
+    /// Who types in `rooms`, as far as it is news.
+    pub fn typing(&self, rooms: &[RoomNr], since: &Since) -> TypingChanges {
+        self.0.node.typing.changes(rooms, since)
+    }
+}
+
+impl Node {
+    /// Another node tells. What it does not publish is what it knew already: if that is news here, this node publishes it.
+    pub(super) fn hear_typing(&self, node: i64, told: &Told, now: Instant) -> bool {
+        if told.nr == 0 {
+            return self.say_typing(*told, false, now);
+        }
+        let news = self.typing.set(told, false, now, |_| Some((node, told.nr)));
+        self.typing.began.notify_one();
+        news
+    }
+
+    /// Returns whether that is news.
+    pub(super) fn say_typing(&self, mut told: Told, here: bool, now: Instant) -> bool {
+        let mut changed = false;
+        self.order.ring(|next| {
+            changed = self.typing.set(&told, here, now, |changes| changes.then(next));
+            told.nr = if changed { self.order.last() } else { 0 };
+            // That somebody goes on typing is told by the node to which they said so.
+            if changed || here { vec![Ring { typing: Some(told), ..Ring::default() }] } else { Vec::new() }
+        });
+        self.typing.began.notify_one();
+        changed
+    }
+
+    /// Lets typing expire. Returns the rooms where that is news, and whether anything is left to watch.
+    pub(super) fn expire_typing(&self, now: Instant) -> (Vec<RoomNr>, bool) {
+        let (mut rooms, mut more) = (Vec::new(), false);
+        self.order.ring(|next| {
+            let (stopped, left) = self.typing.expire(now, next);
+            (rooms, more) = (stopped.iter().map(|told| told.room).collect(), left);
+            stopped.into_iter().map(|told| Ring { typing: Some(told), ..Ring::default() }).collect()
+        });
+        (rooms, more)
     }
 }
 
@@ -162,14 +245,14 @@ pub(super) async fn expire(presence: Presence, shutdown: CancellationToken) {
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = presence.0.typing.began.notified() => {}
+            () = presence.0.node.typing.began.notified() => {}
         }
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(Duration::from_millis(250)) => {}
             }
-            let (rooms, more) = presence.0.typing.expire(Instant::now());
+            let (rooms, more) = presence.0.node.expire_typing(Instant::now());
             presence.0.log.wake(&rooms, &[]);
             if !more {
                 break;
@@ -186,29 +269,39 @@ mod tests {
     const ROOM: RoomNr = RoomNr(1);
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn set(typing: &Typing, user: i32, lasts: Duration, now: Instant) -> bool {
+        let for_ms = u64::try_from(lasts.as_millis()).unwrap();
+        typing.set(&Told { room: ROOM, user: Sym(user), for_ms, nr: 0 }, true, now, |changes| changes.then_some((1, 1)))
+    }
+
+    fn expire(typing: &Typing, now: Instant) -> (Vec<RoomNr>, bool) {
+        let (stopped, more) = typing.expire(now, || (1, 1));
+        (stopped.into_iter().map(|told| told.room).collect(), more)
+    }
+
     #[test]
     fn a_sync_hears_what_changed_since_its_stamp_and_a_newcomer_everything() {
         let (typing, now) = (Typing::default(), Instant::now());
-        assert!(typing.set(ROOM, Sym(1), SECOND, now));
-        assert!(typing.set(ROOM, Sym(2), SECOND, now));
-        assert!(!typing.set(ROOM, Sym(2), SECOND * 2, now));
+        assert!(set(&typing, 1, SECOND, now));
+        assert!(set(&typing, 2, SECOND, now));
+        assert!(!set(&typing, 2, SECOND * 2, now));
         let both = vec![(ROOM, vec![Sym(1), Sym(2)])];
-        assert_eq!(typing.changes(&[ROOM, RoomNr(2)], None), both);
-        assert_eq!(typing.changes(&[ROOM], Some(1)), both);
-        assert_eq!(typing.changes(&[ROOM], Some(2)), []);
-        assert_eq!(typing.changes(&[RoomNr(2)], None), []);
+        assert_eq!(typing.changes(&[ROOM, RoomNr(2)], &Since::Nothing), both);
+        assert_eq!(typing.changes(&[ROOM], &Since::Stamp(1)), both);
+        assert_eq!(typing.changes(&[ROOM], &Since::Stamp(2)), []);
+        assert_eq!(typing.changes(&[RoomNr(2)], &Since::Nothing), []);
     }
 
     #[test]
     fn typing_stops_by_word_or_by_time_and_the_empty_list_is_told() {
         let (typing, now) = (Typing::default(), Instant::now());
-        typing.set(ROOM, Sym(1), SECOND, now);
-        typing.set(ROOM, Sym(2), SECOND * 10, now);
-        assert!(typing.set(ROOM, Sym(2), Duration::ZERO, now));
-        assert!(!typing.set(ROOM, Sym(2), Duration::ZERO, now));
-        assert_eq!(typing.expire(now + SECOND / 2), (vec![], true));
-        assert_eq!(typing.expire(now + SECOND), (vec![ROOM], true));
-        assert_eq!(typing.changes(&[ROOM], Some(3)), [(ROOM, vec![])]);
-        assert_eq!(typing.expire(now + SECOND + AFTERGLOW), (vec![], false));
+        set(&typing, 1, SECOND, now);
+        set(&typing, 2, SECOND * 10, now);
+        assert!(set(&typing, 2, Duration::ZERO, now));
+        assert!(!set(&typing, 2, Duration::ZERO, now));
+        assert_eq!(expire(&typing, now + SECOND / 2), (vec![], true));
+        assert_eq!(expire(&typing, now + SECOND), (vec![ROOM], true));
+        assert_eq!(typing.changes(&[ROOM], &Since::Stamp(3)), [(ROOM, vec![])]);
+        assert_eq!(expire(&typing, now + SECOND + AFTERGLOW), (vec![], false));
     }
 }

@@ -69,11 +69,11 @@ impl Sync {
             let patient = Instant::now() < deadline;
             let watch_now = || (self.0.log.watch(reader.user, &rooms), Arc::clone(&rooms));
             let watching = current.or_else(|| (patient && since.is_some()).then(watch_now));
-            let Some(token) = since.filter(|_| !reader.full_state) else {
-                return Ok(Box::pin(self.read(&reader, since)).await?.body);
+            let Some(token) = since.as_ref().filter(|_| !reader.full_state) else {
+                return Ok(Box::pin(self.read(&reader, since.as_ref())).await?.body);
             };
-            if self.is_touched(&reader, &rooms, &token) {
-                let news = Box::pin(self.read(&reader, since)).await?;
+            if self.is_touched(&reader, &rooms, token) {
+                let news = Box::pin(self.read(&reader, Some(token))).await?;
                 if !news.empty {
                     return Ok(news.body);
                 }
@@ -114,7 +114,7 @@ impl Sync {
             None => Arc::default(),
             Some(text) => self.filter(requester.user, text).await?,
         };
-        match since {
+        match &since {
             None => self.0.told.forget(requester.device, 0),
             Some(token) => self.received(requester.device, token.to_device).await?,
         }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Sync, Token, reader::Reader};
 use crate::{
     clock::now_ms,
-    presence::{State, Status},
+    presence::{Since, State, Status},
     rooms::render::push_string,
     storage::{Result, RoomNr, UserNr},
 };
@@ -90,8 +90,8 @@ impl Lately {
 }
 
 impl Sync {
-    /// What was published after the client's token, of those who share a room with the reader; all there is where that
-    /// came from another node, or there is none. And all there is of `met`, whom the reader has come together with.
+    /// What the client, whose token it is, does not know of those who share a room with the reader; and all there is of
+    /// `met`, whom the reader has come together with.
     pub(super) async fn presence(
         &self,
         reader: &Reader,
@@ -102,14 +102,12 @@ impl Sync {
         if !self.wants_presence(reader) {
             return Ok(PresenceNews::default());
         }
-        let mut users = match self.own_stamp(since) {
-            Some(stamp) => self.changed(reader.user, joined, stamp),
-            None => {
-                let mut present = self.0.presence.present();
-                present.retain(|user| *user == reader.user || self.shares_a_room(*user, joined));
-                present
-            }
+        let mut users = match self.known(since) {
+            // Who is offline is no news to somebody who knows nobody.
+            Since::Nothing if since.is_none() => self.0.presence.present(),
+            known => self.unknown(reader.user, joined, &known),
         };
+        self.keep_met(reader.user, joined, &mut users).await?;
         let known: HashSet<UserNr> = users.iter().copied().collect();
         let met: HashSet<UserNr> = met.into_iter().filter(|user| !known.contains(user)).collect();
         users.extend(met);
@@ -140,14 +138,44 @@ impl Sync {
         if !self.wants_presence(reader) {
             return false;
         }
-        match self.own_stamp(Some(token)) {
-            None => true,
-            Some(stamp) if self.0.presence.stamp() == stamp => false,
-            Some(stamp) => self.changed(reader.user, joined, stamp).into_iter().any(|user| user != reader.user),
+        match self.known(Some(token)) {
+            Since::Nothing => true,
+            Since::Stamp(stamp) if self.0.presence.stamp() == stamp => false,
+            known => self.unknown(reader.user, joined, &known).into_iter().any(|user| user != reader.user),
         }
     }
 
-    /// The reader, if they changed after `stamp`, and who of those that share a room with them did.
+    /// Of whom there is news to a client that knows this, if they share a room with the reader or may do so; the reader, too.
+    fn unknown(&self, reader: UserNr, joined: &[RoomNr], known: &Since) -> Vec<UserNr> {
+        let mut users = match known {
+            Since::All => return Vec::new(),
+            Since::Stamp(stamp) => return self.changed(reader, joined, *stamp),
+            Since::Positions(positions) => self.0.presence.published_beyond(positions),
+            Since::Nothing => self.0.presence.known(),
+        };
+        users.sort_unstable();
+        users.dedup();
+        users.retain(|user| *user == reader || self.shares_a_room(*user, joined) != Some(false));
+        users
+    }
+
+    /// Keeps the reader and those who share a room with them. What memory does not know is looked up: it would be missed
+    /// otherwise, because the answer's token covers it.
+    async fn keep_met(&self, reader: UserNr, joined: &[RoomNr], users: &mut Vec<UserNr>) -> Result<()> {
+        for user in std::mem::take(users) {
+            let meets = match self.shares_a_room(user, joined) {
+                _ if user == reader => true,
+                Some(meets) => meets,
+                None => have_common(&self.0.rooms.joined_rooms(user).await?, joined),
+            };
+            if meets {
+                users.push(user);
+            }
+        }
+        Ok(())
+    }
+
+    /// The reader, if they changed after `stamp`, and who of those that share a room with them, or may do so, did.
     fn changed(&self, reader: UserNr, joined: &[RoomNr], stamp: u64) -> Vec<UserNr> {
         let lately = self.0.carried.get();
         let (mut users, known) = if lately.after <= stamp {
@@ -157,7 +185,7 @@ impl Sync {
         };
         // What was not carried yet.
         let rest = self.0.presence.published_after(known).into_iter().map(|(_, user)| user);
-        users.extend(rest.filter(|user| *user == reader || self.shares_a_room(*user, joined)));
+        users.extend(rest.filter(|user| *user == reader || self.shares_a_room(*user, joined) != Some(false)));
         users.sort_unstable();
         users.dedup();
         users
@@ -168,14 +196,9 @@ impl Sync {
         self.0.presence.is_enabled() && filter.types.takes("m.presence") && !filter.takes_nothing()
     }
 
-    /// The token's stamp, if it is one of this node's.
-    fn own_stamp(&self, since: Option<&Token>) -> Option<u64> {
-        since.filter(|token| token.node == self.0.presence.node()).map(|token| token.ephemeral)
-    }
-
-    /// From memory: who changed had their rooms looked up when those who wait were woken.
-    fn shares_a_room(&self, user: UserNr, joined: &[RoomNr]) -> bool {
-        self.0.rooms.known_rooms(user).is_some_and(|rooms| have_common(&rooms, joined))
+    /// From memory; `None` where it does not know.
+    fn shares_a_room(&self, user: UserNr, joined: &[RoomNr]) -> Option<bool> {
+        self.0.rooms.known_rooms(user).map(|rooms| have_common(&rooms, joined))
     }
 
     /// Wakes those who wait for presence, until `shutdown`. The more it wakes, the longer it waits before the next time:

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     log::Changes,
+    presence::Since,
     rooms::Room,
     storage::{self, EventNr, Pos, Result, RoomNr, UserNr, member::OfUser},
 };
@@ -44,9 +45,9 @@ impl Sync {
     ///
     /// # Errors
     /// The database's own.
-    pub(super) async fn read(&self, reader: &Reader, since: Option<Token>) -> Result<News> {
+    pub(super) async fn read(&self, reader: &Reader, since: Option<&Token>) -> Result<News> {
         // Before anything that has a stamp is looked at.
-        let stamp = self.0.presence.stamp();
+        let (stamp, positions) = (self.0.presence.stamp(), self.0.presence.positions());
         let standing = self.standing(reader.user).await?;
         let (from, until) = (since.map_or(Pos(0), |token| token.pos), standing.until);
         let Gathered { moved, jobs, mut stayed, invited, knocked, rooms, notes, typing } =
@@ -66,7 +67,7 @@ impl Sync {
             None => DeviceLists::default(),
         };
         let met = self.met(&looked, since.is_some()).await?;
-        let presence = self.presence(reader, &standing.memberships.joined, since.as_ref(), met).await?;
+        let presence = self.presence(reader, &standing.memberships.joined, since, met).await?;
         let receipts = self.wanted_receipts(reader, &looked, from, until).await?;
         let parts = self.parts(reader, looked, from, until).await?;
 
@@ -77,6 +78,7 @@ impl Sync {
                 to_device: messages.until,
                 ephemeral: stamp,
                 node: self.0.presence.node(),
+                positions,
             },
             join: Vec::new(),
             leave: Vec::new(),
@@ -93,25 +95,26 @@ impl Sync {
         self.fill(&mut answer, reader, parts, notes.rooms, receipts, typing.rooms, since.is_some()).await?;
         self.count_unread(reader.user, &mut answer.join).await?;
         let empty = answer.is_empty();
-        if let (true, true, Some(since)) =
-            (empty, presence.of_own, since.filter(|since| since.node == answer.next.node))
+        if let (true, true, Some(since)) = (empty, presence.of_own, since)
+            && self.known(Some(since)) != Since::Nothing
         {
             // It goes along with the next answer.
-            answer.next.ephemeral = since.ephemeral;
+            let Token { ephemeral, node, positions, .. } = since.clone();
+            answer.next = Token { ephemeral, node, positions, ..answer.next };
         }
         let body = self.write(&answer, reader).await?;
         Ok(News { body, next: answer.next, empty })
     }
 
     /// Finds out which rooms are to be looked at, and what is beside them.
-    async fn gather(&self, reader: &Reader, since: Option<Token>, standing: &Standing) -> Result<Gathered> {
+    async fn gather(&self, reader: &Reader, since: Option<&Token>, standing: &Standing) -> Result<Gathered> {
         let (from, until) = (since.map(|token| token.pos), standing.until);
         let moved = match from {
             Some(from) => self.moved(reader.user, standing, from).await?,
             None => self.from_the_beginning(standing, reader.filter.include_leave).await?,
         };
         let mut notes = self.account_data(reader, from, until).await?;
-        let typing = self.typing(&standing.memberships.joined, since.as_ref());
+        let typing = self.typing(&standing.memberships.joined, since);
 
         let mut touched: BTreeSet<RoomNr> = match from {
             None => BTreeSet::new(),

@@ -41,7 +41,7 @@ pub(super) struct Surroundings<'a> {
     pub call: &'a Call,
     pub standing: &'a Standing,
     /// `None` at the beginning of a connection.
-    pub from: Option<Token>,
+    pub from: Option<&'a Token>,
     pub moved: &'a [Moved],
     pub touched: &'a BTreeSet<RoomNr>,
     pub named: &'a [(Named, Due)],
@@ -82,7 +82,7 @@ impl Sync {
         }
         if let Some(about) = &enabled.typing {
             let rooms: Vec<RoomNr> = look.about(about).map(|(named, _)| named.room.nr).collect();
-            extra.typing = Some(self.typing(&rooms, look.from.as_ref()));
+            extra.typing = Some(self.typing(&rooms, look.from));
         }
         Ok(extra)
     }

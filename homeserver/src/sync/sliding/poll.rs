@@ -19,6 +19,7 @@ use super::{
         reader::{Reader, StateAfter},
         scope::{Moved, Standing},
         token::Malformed,
+        typing::Typing,
     },
     Dialect, Filters, SlidingRequest,
     call::Call,
@@ -163,7 +164,7 @@ impl Sync {
 
     async fn read_sliding(&self, call: &Call, at: &At) -> storage::Result<News> {
         let Call { reader, request, .. } = call;
-        let (from, sent) = (at.token, &*at.sent);
+        let (from, sent) = (at.token.as_ref(), &*at.sent);
         let standing = self.standing(reader.user).await?;
         let (since, until) = (from.map(|token| token.pos), standing.until);
         let entries = self.entries(reader.user, &standing, sent, since).await?;
@@ -206,12 +207,13 @@ impl Sync {
         let after = afterwards(sent, &named, &entries, &touched, since.unwrap_or_default());
         let after = if after == *sent { Arc::clone(&at.sent) } else { Arc::new(after) };
         let nr = from.map_or(Pos(0), |token| token.to_device);
-        let (ephemeral, node) = match (&extra.typing, from) {
-            (Some(typing), _) => (typing.stamp, typing.node),
-            (None, Some(token)) => (token.ephemeral, token.node),
-            (None, None) => (0, 0),
+        let generation = self.0.log.generation();
+        let next = match extra.typing {
+            Some(Typing { stamp: ephemeral, node, positions, .. }) => {
+                Token { generation, pos: until, to_device: nr, ephemeral, node, positions }
+            }
+            None => Token { generation, pos: until, to_device: nr, ..from.cloned().unwrap_or_default() },
         };
-        let next = Token { generation: self.0.log.generation(), pos: until, to_device: nr, ephemeral, node };
         let at = At { token: Some(next), sent: after, named: at.named.clone(), counts: Some(Arc::new(counts)) };
         Ok(News { body, at, empty })
     }
@@ -222,9 +224,9 @@ impl Sync {
             Some((nr, sent)) if *sent == *at.sent => nr,
             named => self.keep_sent(&call.name, &at.sent, named),
         };
-        let next = Token { to_device: Pos(nr), ..at.token.unwrap_or_default() };
+        let next = Token { to_device: Pos(nr), ..at.token.clone().unwrap_or_default() };
         if let Some(counts) = at.counts {
-            self.0.connections.note(&call.name, Answered { asked: call.asked, next, counts });
+            self.0.connections.note(&call.name, Answered { asked: call.asked, next: next.clone(), counts });
         }
         body.push_str(",\"pos\":\"");
         body.push_str(&next.to_string());
@@ -234,7 +236,7 @@ impl Sync {
 
     /// The answer of a poll that ends without news.
     async fn nothing_sliding(&self, call: &Call, at: At) -> Result<String, SlidingError> {
-        let extra = self.nothing_extra(call, at.token.unwrap_or_default().pos).await?;
+        let extra = self.nothing_extra(call, at.token.as_ref().map_or(Pos(0), |token| token.pos)).await?;
         let counts = at.counts.clone().unwrap_or_default();
         let body = self.write_sliding(&call.request, &call.reader, &counts, &[], &extra).await?;
         Ok(self.end_sliding(call, at, body))

@@ -43,6 +43,6 @@ async fn typing(
     }
     let lasts = if body.typing { Duration::from_millis(body.timeout.unwrap_or(30_000)) } else { Duration::ZERO };
     presence.active(&requester);
-    presence.set_typing(room.nr, requester.user, lasts).await;
+    presence.set_typing(room.nr, requester.user, lasts);
     Ok(Json(json!({})))
 }
