@@ -6,6 +6,8 @@ use axum::{
     http::{Method, StatusCode, header::AUTHORIZATION, request::Parts},
 };
 
+use futures::FutureExt;
+
 use super::{ApiError, ClientAddr, limited_routes, limits::Limits};
 use crate::{
     log::Log,
@@ -142,6 +144,30 @@ where
     Ok(session.requester.clone())
 }
 
+/// Waits for `work` as long as the requester may: a lock, a logout or another password ends it, before anything is told that
+/// came after.
+pub(super) async fn while_allowed<T>(
+    users: &Users,
+    requester: &Requester,
+    work: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    let watcher = users.watch(requester);
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            () = watcher.changed() => Box::pin(users.check_again(requester)).await?,
+            done = &mut work => {
+                // What was told of first shows first: the work may have seen both.
+                if watcher.changed().now_or_never().is_some() {
+                    Box::pin(users.check_again(requester)).await?;
+                }
+                return done;
+            }
+        }
+    }
+}
+
 /// 401 `M_USER_LOCKED`: the client keeps what it has, for the day when the account is unlocked.
 pub(super) fn locked() -> ApiError {
     let message = "This account is locked. Its administrators can unlock it.";
@@ -175,6 +201,7 @@ impl From<AuthError> for ApiError {
                 unknown("The access token is unknown: its device is logged out, or never was.", false)
             }
             AuthError::Expired => unknown("The access token has expired: refresh it, or log in again.", true),
+            AuthError::Locked => locked(),
             AuthError::Storage(error) => error.into(),
         }
     }

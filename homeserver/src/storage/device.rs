@@ -27,6 +27,12 @@ pub async fn find(pool: &PgPool, usr: UserNr, device_id: &str) -> Result<Option<
     Ok(sqlx::query_as(sql).bind(usr).bind(device_id).fetch_optional(pool).await?)
 }
 
+/// Whether a device's user is locked. `None`: the device is logged out, or its account ended.
+pub async fn is_locked(pool: &PgPool, device: DeviceNr) -> Result<Option<bool>> {
+    let sql = "select a.locked from device d join account a on a.usr = d.usr where d.nr = $1 and not a.deactivated";
+    Ok(sqlx::query_scalar(sql).bind(device).fetch_optional(pool).await?)
+}
+
 /// The numbers of many users' devices, with their IDs.
 pub async fn of_users(pool: &PgPool, users: &[UserNr]) -> Result<Vec<(UserNr, String, DeviceNr)>> {
     let sql = "select usr, device_id, nr from device where usr = any($1)";

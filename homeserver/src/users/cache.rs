@@ -8,7 +8,10 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::Session;
+use super::{
+    Session,
+    watch::{Watcher, Watchers},
+};
 use crate::{
     log::{Apply, Notice, Slice},
     metrics,
@@ -27,6 +30,7 @@ const BELIEVED: Duration = Duration::from_secs(300);
 pub struct TokenCache {
     state: RwLock<State>,
     noticed: Notify,
+    watchers: Watchers,
 }
 
 #[derive(Default)]
@@ -80,11 +84,18 @@ impl TokenCache {
         self.noticed.notified().await;
     }
 
+    /// Tells from now on when something about the account changes, on any node.
+    pub(super) fn watch(&self, user: UserNr) -> Watcher {
+        self.watchers.watch(user)
+    }
+
     /// Drops a user's tokens.
     pub(super) fn drop_user(&self, user: UserNr) {
         let mut state = self.write();
         state.drops += 1;
         state.forget(user);
+        drop(state);
+        self.watchers.wake(user);
     }
 }
 

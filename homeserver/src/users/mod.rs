@@ -28,6 +28,7 @@ mod shared_secret;
 mod turns;
 mod uia;
 mod usage;
+mod watch;
 mod words;
 
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub use self::{
     shared_secret::{SharedSecretError, SharedSecretRequest},
     turns::Turns,
     uia::{Answer, Challenge, Doubt, Ends, Flows, Interacted, Operation, Proof, Stage},
+    watch::Watcher,
     words::words,
 };
 use crate::{

@@ -10,7 +10,7 @@ use std::{
 
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 
-use super::{LoginError, Password, Requester, Token, Users, cache::Ticket, names};
+use super::{LoginError, Password, Requester, Token, Users, cache::Ticket, names, watch::Watcher};
 use crate::{
     clock::now_ms,
     storage::{
@@ -50,6 +50,9 @@ pub enum AuthError {
     /// It was good once; the client can refresh it, or log in to the same device again.
     #[error("the access token has expired")]
     Expired,
+    /// The account is locked.
+    #[error("the account is locked")]
+    Locked,
     /// The database.
     #[error(transparent)]
     Storage(#[from] storage::Error),
@@ -144,6 +147,23 @@ impl Users {
         match session.expires_ts {
             Some(expires_ts) if expires_ts <= now_ms() => Err(AuthError::Expired),
             _ => Ok(session),
+        }
+    }
+
+    /// Tells from now on when something about the requester's account changes, on any node.
+    pub fn watch(&self, requester: &Requester) -> Watcher {
+        self.0.tokens.watch(requester.user)
+    }
+
+    /// Whether the requester may go on with what they began. A token that was refreshed meanwhile is no reason to end.
+    ///
+    /// # Errors
+    /// [`AuthError::Unknown`] where the device is logged out, [`AuthError::Locked`], or the database's own.
+    pub async fn check_again(&self, requester: &Requester) -> Result<(), AuthError> {
+        match storage::device::is_locked(&self.0.pool, requester.device).await? {
+            None => Err(AuthError::Unknown),
+            Some(true) => Err(AuthError::Locked),
+            Some(false) => Ok(()),
         }
     }
 

@@ -11,7 +11,7 @@ use ruma::OwnedRoomId;
 use serde::Deserialize;
 
 use crate::{
-    http::{ApiError, OptionalJson, Query, Routes},
+    http::{ApiError, OptionalJson, Query, Routes, auth::while_allowed},
     presence::{self, Presence},
     sync::{
         Sync,
@@ -20,7 +20,7 @@ use crate::{
             SlidingRequest, ToDevice,
         },
     },
-    users::Requester,
+    users::{Requester, Users},
 };
 
 /// Lists, and subscriptions, in one request.
@@ -182,6 +182,7 @@ struct AskedExtension {
 /// `POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync`
 async fn unstable(
     State(sync): State<Sync>,
+    State(users): State<Users>,
     State(presence): State<Presence>,
     requester: Requester,
     Query(query): Query<UnstableQuery>,
@@ -196,12 +197,13 @@ async fn unstable(
         request.lists.insert(name, List { ranges, config: list.config.into(), filters });
     }
     request.subscriptions = body.room_subscriptions.into_iter().map(|(room, it)| (room, it.config.into())).collect();
-    answer(&sync, &requester, request).await
+    answer(&sync, &users, &requester, request).await
 }
 
 /// `POST /_matrix/client/v4/sync`
 async fn stable(
     State(sync): State<Sync>,
+    State(users): State<Users>,
     State(presence): State<Presence>,
     requester: Requester,
     OptionalJson(body): OptionalJson<StableBody>,
@@ -214,10 +216,15 @@ async fn stable(
         request.lists.insert(name, List { ranges, config: list.config.into(), filters });
     }
     request.subscriptions = body.room_subscriptions.into_iter().map(|(room, it)| (room, it.config.into())).collect();
-    answer(&sync, &requester, request).await
+    answer(&sync, &users, &requester, request).await
 }
 
-async fn answer(sync: &Sync, requester: &Requester, request: SlidingRequest) -> Result<Response, ApiError> {
+async fn answer(
+    sync: &Sync,
+    users: &Users,
+    requester: &Requester,
+    request: SlidingRequest,
+) -> Result<Response, ApiError> {
     if request.lists.len() > MOST || request.subscriptions.len() > MOST {
         return Err(ApiError::invalid_param(format!("A request has {MOST} lists and {MOST} subscriptions at most.")));
     }
@@ -229,7 +236,7 @@ async fn answer(sync: &Sync, requester: &Requester, request: SlidingRequest) -> 
     if request.connection.as_ref().is_some_and(|name| name.len() > MAX_NAME) {
         return Err(ApiError::invalid_param(format!("`conn_id` has {MAX_NAME} bytes at most.")));
     }
-    let body = sync.sliding(requester, request).await?;
+    let body = while_allowed(users, requester, async { Ok(sync.sliding(requester, request).await?) }).await?;
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 

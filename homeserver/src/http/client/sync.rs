@@ -10,10 +10,10 @@ use axum::{
 use serde::Deserialize;
 
 use crate::{
-    http::{ApiError, Query, Routes},
+    http::{ApiError, Query, Routes, auth::while_allowed},
     presence,
     sync::{FilterError, Request, StateAfter, Sync, SyncError},
-    users::Requester,
+    users::{Requester, Users},
 };
 
 pub(super) fn routes() -> Routes {
@@ -39,6 +39,7 @@ struct Parameters {
 /// `GET /_matrix/client/v3/sync`
 async fn sync(
     State(sync): State<Sync>,
+    State(users): State<Users>,
     requester: Requester,
     Query(parameters): Query<Parameters>,
 ) -> Result<Response, ApiError> {
@@ -55,7 +56,7 @@ async fn sync(
         set_presence: parameters.set_presence.unwrap_or(presence::State::Online),
         state_after,
     };
-    let body = sync.sync(&requester, request).await?;
+    let body = while_allowed(&users, &requester, async { Ok(sync.sync(&requester, request).await?) }).await?;
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
