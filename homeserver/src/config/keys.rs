@@ -52,7 +52,8 @@ pub(super) const KEYS: &[Key] = &[
         name: "data_dir",
         default: Absent("\"/var/lib/roost\""),
         comment: "Where the private PostgreSQL cluster and media lie.\n\
-                  Not set: /var/lib/roost for root, ~/.local/share/roost otherwise.",
+                  Not set: /var/lib/roost, or what systemd's StateDirectory names. `roost quickstart`, and commands without\n\
+                  --config, of anybody but root: ~/.local/share/roost.",
         set: |config, value| put(&mut config.data_dir, path(value)),
     },
     Key {

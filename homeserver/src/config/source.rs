@@ -17,6 +17,12 @@ use super::{
 
 const PREFIX: &str = "ROOST_";
 
+/// As what it was written, its text, and the key.
+type Set = (String, String, &'static Key);
+
+/// Where a server's data lies.
+const SYSTEM_DATA_DIR: &str = "/var/lib/roost";
+
 impl Config {
     /// [`Config::load`] with everything handed in.
     pub(super) fn parse(
@@ -25,7 +31,9 @@ impl Config {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         data_dir: Option<&Path>,
     ) -> Result<Self, ConfigError> {
+        let environment: Vec<_> = environment.into_iter().collect();
         let mut config = blank();
+        config.data_dir = default_data_dir(purpose, &environment);
         let mut named = purpose == Purpose::Quickstart;
         let mut apply = |origin: &str, written: &str, key: &Key, value: &Value| {
             named |= key.name == "server_name";
@@ -49,15 +57,8 @@ impl Config {
                 apply(&origin, &name, known(&origin, &name, |key| key.name.to_owned())?, &value)?;
             }
         }
-        for (name, value) in environment {
-            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
-            let origin = "environment";
-            let key = known(origin, name, variable)?;
-            let text = value.into_string().map_err(|_| ConfigError::Value {
-                origin: origin.to_owned(),
-                key: name.to_owned(),
-                problem: "is not UTF-8".to_owned(),
-            })?;
+        for (name, text, key) in credentials(&environment)?.into_iter().chain(variables(environment)?) {
+            let (origin, name) = ("environment", name.as_str());
             // Text needs no quotes here, and may look like a number or a date.
             let plain = Value::String(text.clone());
             match as_toml(&text) {
@@ -75,6 +76,43 @@ impl Config {
         }
         if named { Ok(config) } else { Err(ConfigError::NoServerName) }
     }
+}
+
+/// What systemd hands over in files (`LoadCredential=`), each named after its key.
+fn credentials(environment: &[(OsString, OsString)]) -> Result<Vec<Set>, ConfigError> {
+    let Some((_, folder)) = environment.iter().find(|(name, _)| name == "CREDENTIALS_DIRECTORY") else {
+        return Ok(Vec::new());
+    };
+    let files = KEYS.iter().map(|key| (key, Path::new(folder).join(key.name))).filter(|(_, path)| path.is_file());
+    files.map(|(key, path)| Ok((key.name.to_owned(), in_file(&path)?, key))).collect()
+}
+
+/// Variables of ours: with their values, or with a file that holds one (`ROOST_DATABASE__URL_FILE`).
+fn variables(environment: Vec<(OsString, OsString)>) -> Result<Vec<Set>, ConfigError> {
+    let mut set = Vec::new();
+    for (name, value) in environment {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+        let file = name.strip_suffix("_FILE").and_then(|name| KEYS.iter().find(|key| variable(key) == name));
+        let own = KEYS.iter().find(|key| variable(key) == name);
+        if let (None, Some(key)) = (own, file) {
+            set.push((name.to_owned(), in_file(Path::new(&value))?, key));
+            continue;
+        }
+        let key = known("environment", name, variable)?;
+        let text = value.into_string().map_err(|_| ConfigError::Value {
+            origin: "environment".to_owned(),
+            key: name.to_owned(),
+            problem: "is not UTF-8".to_owned(),
+        })?;
+        set.push((name.to_owned(), text, key));
+    }
+    Ok(set)
+}
+
+/// A value that stands alone in a file, as secrets do.
+fn in_file(path: &Path) -> Result<String, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// A key's name in the environment.
@@ -120,7 +158,7 @@ fn as_toml(text: &str) -> Option<Value> {
 fn blank() -> Config {
     Config {
         server_name: server_name!("localhost").to_owned(),
-        data_dir: default_data_dir(),
+        data_dir: PathBuf::new(),
         http: Http::default(),
         database: Database::default(),
         nats: Nats::default(),
@@ -137,11 +175,25 @@ fn blank() -> Config {
     }
 }
 
-fn default_data_dir() -> PathBuf {
+/// A server with a configuration has one folder, whoever asks; a quickstart of somebody who is not root lies at their home.
+fn default_data_dir(purpose: Purpose, environment: &[(OsString, OsString)]) -> PathBuf {
+    // systemd's `StateDirectory=`.
+    let state = environment.iter().find(|(name, _)| name == "STATE_DIRECTORY").map(|(_, folders)| folders);
+    let state = state.and_then(|folders| std::env::split_paths(folders).find(|folder| folder.is_absolute()));
+    let system = PathBuf::from(SYSTEM_DATA_DIR);
     match std::env::home_dir() {
-        Some(home) if !nix::unistd::geteuid().is_root() => home.join(".local/share/roost"),
-        _ => PathBuf::from("/var/lib/roost"),
+        _ if state.is_some() || purpose == Purpose::Serve => lies_at(state.unwrap_or(system)),
+        // The service's own user is at home there.
+        Some(home) if !nix::unistd::geteuid().is_root() && home != system => home.join(".local/share/roost"),
+        _ => lies_at(system),
     }
+}
+
+/// What an earlier version's unit kept below the service's home stays there.
+fn lies_at(folder: PathBuf) -> PathBuf {
+    let earlier = folder.join(".local/share/roost");
+    let holds = |folder: &Path| ["postgres", "media"].iter().any(|name| folder.join(name).exists());
+    if holds(&earlier) && !holds(&folder) { earlier } else { folder }
 }
 
 #[cfg(test)]
@@ -192,6 +244,59 @@ mod tests {
     fn serving_needs_a_name() {
         assert!(parse(Purpose::Serve, "", &[]).unwrap_err().contains("`server_name` is not set"));
         assert_eq!(parse(Purpose::Quickstart, "", &[]).unwrap().server_name, "localhost");
+    }
+
+    #[test]
+    fn a_server_has_one_folder_whoever_asks() {
+        let name = "server_name = 'a.example'";
+        let folder = |purpose, environment: &[(&str, &str)]| parse(purpose, name, environment).unwrap().data_dir;
+        assert_eq!(folder(Purpose::Serve, &[]), Path::new("/var/lib/roost"));
+        let unit = [("STATE_DIRECTORY", "/srv/state:/srv/other")];
+        assert_eq!(folder(Purpose::Serve, &unit), Path::new("/srv/state"));
+        assert_eq!(folder(Purpose::Quickstart, &unit), Path::new("/srv/state"));
+        let configured = [("ROOST_DATA_DIR", "/srv/roost"), unit[0]];
+        assert_eq!(folder(Purpose::Serve, &configured), Path::new("/srv/roost"));
+    }
+
+    #[test]
+    fn what_lies_where_an_earlier_version_put_it_is_found() {
+        let folder = std::env::temp_dir().join(format!("roost-earlier-{}", std::process::id()));
+        let earlier = folder.join(".local/share/roost");
+        assert_eq!(lies_at(folder.clone()), folder);
+        std::fs::create_dir_all(earlier.join("postgres")).unwrap();
+        assert_eq!(lies_at(folder.clone()), earlier);
+        std::fs::create_dir(folder.join("postgres")).unwrap();
+        assert_eq!(lies_at(folder.clone()), folder, "a server that lies in its place is that one");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn secrets_may_stand_in_files() {
+        let folder = std::env::temp_dir().join(format!("roost-credentials-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let written = |name: &str, text: &str| {
+            std::fs::write(folder.join(name), text).unwrap();
+            folder.join(name).display().to_string()
+        };
+        let file = written("secret", "a secret\n");
+        let url = |environment: &[(&str, &str)]| {
+            parse(Purpose::Quickstart, "", environment).map(|config| config.database.url)
+        };
+        let secret = [("ROOST_REGISTRATION__SHARED_SECRET_FILE", file.as_str())];
+        let config = parse(Purpose::Quickstart, "", &secret).unwrap();
+        assert_eq!(config.registration.shared_secret.as_ref().map(|it| it.expose()), Some("a secret"));
+        let missing = url(&[("ROOST_DATABASE__URL_FILE", "/nonexistent/file")]).unwrap_err();
+        assert!(missing.contains("/nonexistent/file"), "{missing}");
+        written("database.url", "postgres://a/b");
+        let here = folder.display().to_string();
+        let given = url(&[("CREDENTIALS_DIRECTORY", &here)]).unwrap();
+        assert_eq!(given.as_ref().map(|it| it.expose()), Some("postgres://a/b"));
+        let given = url(&[("CREDENTIALS_DIRECTORY", &here), ("ROOST_DATABASE__URL", "postgres://c/d")]).unwrap();
+        assert_eq!(given.as_ref().map(|it| it.expose()), Some("postgres://c/d"), "the environment wins");
+        // A key that ends so is itself.
+        let config = parse(Purpose::Quickstart, "", &[("ROOST_SECRETS__KEY_FILE", "/etc/roost/key")]).unwrap();
+        assert_eq!(config.secrets.key_file.as_deref(), Some(Path::new("/etc/roost/key")));
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

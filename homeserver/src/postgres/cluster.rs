@@ -41,7 +41,7 @@ impl Cluster {
     /// # Errors
     /// Each says what is missing and what to do about it.
     pub async fn start(data_dir: &Path, sizes: Sizes, holder: Holder) -> Result<Self, ClusterError> {
-        let account = Account::find()?;
+        let account = Account::find(data_dir)?;
         let folders = Folders::create(data_dir)?;
         let lock =
             Lock::take(&folders.data, holder).await?.ok_or_else(|| ClusterError::Locked(folders.data.clone()))?;

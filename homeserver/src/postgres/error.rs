@@ -8,7 +8,7 @@ pub enum ClusterError {
     /// Another server holds the lock.
     #[error("another Roost already runs on {}; stop it first, or choose another --data-dir", .0.display())]
     Locked(PathBuf),
-    /// Root started us and there is no account for PostgreSQL.
+    /// Root started us, in a folder of root's, and there is no account for PostgreSQL.
     #[error("PostgreSQL doesn't run as root and there is no user `postgres`: install the package postgresql")]
     NoAccount,
     /// The cluster's user can't reach the folder.

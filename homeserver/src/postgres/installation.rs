@@ -127,7 +127,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("roost-version-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("PG_VERSION"), "9\n").unwrap();
-        let account = Account::find().unwrap();
+        let account = Account::find(Path::new("/nonexistent")).unwrap();
         let error = Installation::of_cluster(&account, &folder).await.unwrap_err().to_string();
         assert!(error.contains("install the package postgresql-9"), "{error}");
         fs::remove_file(folder.join("PG_VERSION")).unwrap();

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::ClusterError;
+use super::{ClusterError, account::Owner};
 
 /// How long a command's hold is waited out.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ impl Lock {
     /// `Ok(None)`: a server holds it.
     pub async fn take(data: &Path, holder: Holder) -> Result<Option<Self>, ClusterError> {
         let path = data.join("roost.lock");
-        let io = |what| ClusterError::io(what, path.clone());
+        let io = |what| ClusterError::io(what, &path);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -43,6 +43,7 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(io("can't open"))?;
+        Owner::of(data).take(&path).map_err(io("can't give away"))?;
         let started = std::time::Instant::now();
         let mut seen = 0;
         loop {

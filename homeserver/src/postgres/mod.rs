@@ -18,6 +18,7 @@ mod settings;
 mod tools;
 
 pub use self::{
+    account::Owner,
     cluster::{Cluster, running},
     error::ClusterError,
     lock::Holder,

@@ -17,7 +17,13 @@ use nix::{
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::{process::Child, time::sleep};
 
-use super::{ClusterError, account::Account, folders::Folders, installation::Installation, settings};
+use super::{
+    ClusterError,
+    account::{Account, Owner},
+    folders::Folders,
+    installation::Installation,
+    settings,
+};
 
 /// Replaying a full WAL on a slow disk takes this long at worst.
 const START_PATIENCE: Duration = Duration::from_secs(120);
@@ -110,6 +116,7 @@ impl Recipe {
         }
         let out = OpenOptions::new().append(true).create(true).mode(0o600).open(log);
         let out = out.map_err(ClusterError::io("can't open", log))?;
+        Owner::of(&self.folders.data).take(log).map_err(ClusterError::io("can't give away", log))?;
         let err = out.try_clone().map_err(ClusterError::io("can't open", log))?;
         self.account
             .command(&self.postgres.program("postgres"))
