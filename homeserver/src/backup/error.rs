@@ -23,19 +23,6 @@ pub enum BackupError {
         /// Why not.
         source: io::Error,
     },
-    /// A row without its file.
-    #[error(
-        "{count} files of media are missing in {}, among them {first}: is this the folder of this server? \
-         `roost doctor` knows more", .folder.display()
-    )]
-    MediaMissing {
-        /// How many.
-        count: usize,
-        /// One of them.
-        first: String,
-        /// Where they should be.
-        folder: PathBuf,
-    },
     /// `pg_dump` or `pg_restore` said why on standard error.
     #[error("{program} failed ({status}): what it said stands above")]
     Tool {

@@ -1,8 +1,8 @@
 //! Everything that a server is, in one file: a tar archive of the database's dump and the media folder.
 //!
 //! The dump is `pg_dump`'s, of one snapshot, while the server goes on. Files are copied after the snapshot was taken: a
-//! medium's file is older than its row, so that each row of the dump finds its file in the archive. The signing key stands in
-//! the database.
+//! medium's file is older than its row, so that each row of the dump finds its file in the archive; what is lost is named. The
+//! signing key stands in the database.
 //!
 //! **Invariant:** a restore writes only where nothing is, and a file that is not whole is never taken for a backup.
 

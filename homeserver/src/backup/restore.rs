@@ -1,8 +1,9 @@
 //! `roost restore`
 
 use std::{
-    fs::{self, File},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Component, Path, PathBuf},
     process::Stdio,
 };
@@ -10,7 +11,7 @@ use std::{
 use super::{BackupError, COMPLETE, DUMP, FORMAT, MANIFEST, MEDIA, Manifest};
 use crate::{
     config::Config,
-    postgres::Tools,
+    postgres::{Owner, Tools},
     storage::{Database, backup, schema},
 };
 
@@ -41,6 +42,7 @@ pub async fn restore(config: &Config, same_name: bool, file: &Path) -> Result<Ma
     }
 
     let database = Database::for_restore(config).await?;
+    let owner = Owner::of(&media).or(&config.data_dir);
     let done = async {
         let mut whole = false;
         for entry in entries {
@@ -56,7 +58,7 @@ pub async fn restore(config: &Config, same_name: bool, file: &Path) -> Result<Ma
             } else if path == Path::new(COMPLETE) {
                 whole = true;
             } else if let Some(inside) = inside_media(&path) {
-                keep(&mut entry, &media.join(inside))?;
+                keep(&mut entry, &media.join(inside), owner)?;
             } else {
                 return Err(BackupError::NotABackup(file.to_owned()));
             }
@@ -103,16 +105,25 @@ fn inside_media(path: &Path) -> Option<PathBuf> {
     (stays && inside.file_name().is_some()).then(|| inside.to_owned())
 }
 
-fn keep(entry: &mut impl Read, path: &Path) -> Result<(), BackupError> {
+/// Closed to others, as a server makes it.
+fn keep(entry: &mut impl Read, path: &Path, owner: Owner) -> Result<(), BackupError> {
     let mut written = || {
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        let mut file = File::create_new(path)?;
+        path.parent().map_or(Ok(()), |parent| make_folders(parent, owner))?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        owner.take(path)?;
         io::copy(entry, &mut file)?;
         file.sync_all()
     };
     written().map_err(BackupError::io("can't write", path))
+}
+
+fn make_folders(folder: &Path, owner: Owner) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    folder.parent().map_or(Ok(()), |parent| make_folders(parent, owner))?;
+    DirBuilder::new().mode(0o700).create(folder)?;
+    owner.take(folder)
 }
 
 /// How to try again.

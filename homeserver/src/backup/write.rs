@@ -27,6 +27,8 @@ pub struct Written {
     pub media_files: usize,
     /// Bytes of those.
     pub media_bytes: u64,
+    /// The IDs of media whose files are lost: they are not in it.
+    pub missing: Vec<String>,
 }
 
 /// Writes everything into a new `file`, while the server runs or not.
@@ -96,12 +98,9 @@ async fn fill(config: &Config, database: &Database, path: &Path) -> Result<Writt
         archive.file(&Path::new(MEDIA).join(&inside), &open).map_err(BackupError::io("can't copy", &from))?;
         seen.extend(inside.file_name().and_then(|name| name.to_str()).map(str::to_owned));
     }
-    let missing: Vec<_> = listed.into_iter().filter(|name| !seen.contains(name)).collect();
-    if let Some(first) = missing.first() {
-        return Err(BackupError::MediaMissing { count: missing.len(), first: first.clone(), folder });
-    }
+    let missing: Vec<_> = listed.into_iter().filter(|(_, file)| !seen.contains(file)).map(|(id, _)| id).collect();
     archive.bytes(COMPLETE, b"").and_then(|()| archive.finish()).map_err(write())?;
-    Ok(Written { manifest, database_bytes, media_files: seen.len(), media_bytes })
+    Ok(Written { manifest, database_bytes, media_files: seen.len(), media_bytes, missing })
 }
 
 fn dump(tools: &Tools, snapshot: &str, archive: &mut Writer, path: &Path) -> Result<u64, BackupError> {

@@ -28,6 +28,9 @@ pub(super) enum Command {
     /// Registration tokens: whoever has one may make an account
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Find media whose files are lost, and forget them
+    #[command(subcommand)]
+    Media(MediaCommand),
     /// Check a configuration, or print the default one
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -82,7 +85,7 @@ pub(super) struct Place {
     /// The server's configuration
     #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
     pub config: Option<PathBuf>,
-    /// The data folder of a quickstart [default: /var/lib/roost for root, ~/.local/share/roost otherwise]
+    /// The data folder of a server without configuration [default: /var/lib/roost for root, ~/.local/share/roost otherwise]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Print JSON
@@ -137,6 +140,60 @@ pub(super) enum UserCommand {
     /// Let a locked account in again
     Unlock {
         name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Let an account read, and do little else
+    Suspend {
+        name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// End a suspension
+    Unsuspend {
+        name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make an existing account an administrator
+    Promote {
+        name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make an administrator an ordinary account
+    Demote {
+        name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// List an account's devices, with when and from where they were seen last
+    Devices {
+        name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Log an account's devices out
+    LogOut {
+        name: String,
+        /// Only this one
+        device: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum MediaCommand {
+    /// List media whose files are lost
+    Missing {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Forget a medium whose file is lost
+    Forget {
+        /// The medium's ID, or its mxc:// address
+        id: String,
         #[command(flatten)]
         place: Place,
     },

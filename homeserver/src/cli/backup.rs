@@ -9,6 +9,9 @@ use super::{
 };
 use crate::backup::{self, Manifest};
 
+/// Lost media that are named.
+const SHOWN: usize = 20;
+
 pub(super) fn write(place: &Place, file: &Path) -> Result<(), Failure> {
     let config = load(place)?;
     let written = with_database(place, async |database, _| {
@@ -22,7 +25,21 @@ pub(super) fn write(place: &Place, file: &Path) -> Result<(), Failure> {
         amount(written.media_bytes),
         sealed(&written.manifest),
     );
-    print(place.json, &written, text)
+    print(place.json, &written, text)?;
+    if written.missing.is_empty() { Ok(()) } else { Err(Failure::Incomplete(lost(&written.missing))) }
+}
+
+/// What the backup lacks, and what to do about it.
+fn lost(missing: &[String]) -> String {
+    let mut list = missing[..missing.len().min(SHOWN)].join("\n  ");
+    if missing.len() > SHOWN {
+        list.push_str(&format!("\n  and {} more, which `roost media missing` lists", missing.len() - SHOWN));
+    }
+    format!(
+        "THE BACKUP IS NOT WHOLE: the files of {} media are lost, and not in it:\n  {list}\nIs the media folder mounted? Bring the \
+         files back from an earlier backup, or let the server forget each with `roost media forget ID`.",
+        missing.len(),
+    )
 }
 
 pub(super) fn restore(place: &Place, file: &Path) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! The command line. Exit codes: 0 done, 1 refused, 2 wrong usage.
+//! The command line. Exit codes: 0 done, 1 refused, 2 wrong usage, 3 done, and something is missing.
 //!
 //! **Invariant:** a command parses, calls one domain function and prints; with `--json` it prints one JSON value.
 
@@ -7,6 +7,7 @@ mod backup;
 mod config;
 mod doctor;
 mod log;
+mod media;
 mod open;
 mod output;
 mod password;
@@ -36,6 +37,7 @@ pub fn main<E: std::fmt::Display>(serve: Serve<E>) -> ExitCode {
         Command::Serve { config } => serve::configured(serve, &config),
         Command::User(command) => user::run(command),
         Command::Token(command) => token::run(command),
+        Command::Media(command) => media::run(command),
         Command::Config(command) => config::run(command),
         Command::Backup { file, place } => backup::write(&place, &file),
         Command::Restore { file, place } => backup::restore(&place, &file),
@@ -46,6 +48,6 @@ pub fn main<E: std::fmt::Display>(serve: Serve<E>) -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(std::env::args_os().any(|word| word == "--json")),
     }
 }

@@ -4,7 +4,6 @@ use ruma::{OwnedServerName, ServerName};
 
 use super::{arguments::Place, output::Failure};
 use crate::{
-    clock,
     config::{Config, Purpose},
     storage::{Database, server},
     users::Users,
@@ -50,8 +49,8 @@ pub(super) fn with_database<T>(
 
 /// A data folder knows its server's name; a configuration must agree with its database.
 async fn name(place: &Place, config: &Config, database: &Database) -> Result<OwnedServerName, Failure> {
-    let stored = server::name(&database.pool, config.server_name.as_str(), clock::now_ms()).await;
-    let stored = stored.map_err(Failure::refused)?;
+    let stored = server::stored_name(&database.pool).await.map_err(Failure::refused)?;
+    let stored = stored.ok_or_else(|| Failure::refused("no server has run on this database yet"))?;
     if place.config.is_some() && stored != config.server_name.as_str() {
         let configured = &config.server_name;
         return Err(Failure::refused(format!(

@@ -1,4 +1,4 @@
-//! How commands speak: text or one JSON value on standard output, refusals on standard error.
+//! How commands speak: text or one JSON value on standard output, refusals on standard error, in the same notation.
 
 use std::{
     fmt::Display,
@@ -7,12 +7,15 @@ use std::{
 };
 
 use serde::Serialize;
+use serde_json::json;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// Understood, and refused.
     Refused(String),
+    /// Done, and something is missing.
+    Incomplete(String),
     /// Not understood.
     Usage(String),
 }
@@ -22,13 +25,18 @@ impl Failure {
         Self::Refused(reason.to_string())
     }
 
-    pub fn report(self) -> ExitCode {
+    /// `json`: as an object with the reason as `error`.
+    pub fn report(self, json: bool) -> ExitCode {
         let (reason, code) = match self {
             Self::Refused(reason) => (reason, 1),
+            Self::Incomplete(reason) => (reason, 3),
             Self::Usage(reason) => (reason, 2),
         };
         // Nobody may be listening any more.
-        let _ = writeln!(io::stderr(), "roost: {reason}");
+        let _ = match json {
+            true => writeln!(io::stderr(), "{}", json!({ "error": reason, "exit": code })),
+            false => writeln!(io::stderr(), "roost: {reason}"),
+        };
         ExitCode::from(code)
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn quickstart<E: Display>(serve: Serve<E>, data_dir: Option<&Path>) -
     let config = Config::load(Purpose::Quickstart, None, data_dir).map_err(Failure::refused)?;
     let greet = |config: &Config, token: &str| {
         if let Err(failure) = print(false, &(), welcome(config, token, data_dir)) {
-            failure.report();
+            failure.report(false);
         }
     };
     serve(config, Some(&greet)).map_err(Failure::refused)

@@ -1,6 +1,6 @@
 //! `roost user …`
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     arguments::{Place, UserCommand},
@@ -8,7 +8,10 @@ use super::{
     output::{Failure, print},
     password,
 };
-use crate::users::{AccountError, AccountInfo, NewAccount, Password, Users};
+use crate::{
+    clock::now_ms,
+    users::{AccountError, AccountInfo, DeviceInfo, NewAccount, Password, Users},
+};
 
 /// Accounts that are read at once.
 const PAGE: i64 = 1000;
@@ -42,6 +45,23 @@ pub(super) fn run(command: UserCommand) -> Result<(), Failure> {
         }
         UserCommand::Unlock { name, place } => {
             change(&place, &name, "is unlocked", async |users| users.set_locked(&name, false).await)
+        }
+        UserCommand::Suspend { name, place } => {
+            change(&place, &name, "is suspended", async |users| users.set_suspended(&name, true).await)
+        }
+        UserCommand::Unsuspend { name, place } => {
+            change(&place, &name, "is not suspended any more", async |users| users.set_suspended(&name, false).await)
+        }
+        UserCommand::Promote { name, place } => {
+            change(&place, &name, "is an administrator", async |users| users.set_admin(&name, true).await)
+        }
+        UserCommand::Demote { name, place } => {
+            change(&place, &name, "is no administrator", async |users| users.set_admin(&name, false).await)
+        }
+        UserCommand::Devices { name, place } => devices(&place, &name),
+        UserCommand::LogOut { name, device, place } => {
+            let done = if device.is_some() { "is logged out on it" } else { "is logged out everywhere" };
+            change(&place, &name, done, async |users| users.end_devices(&name, device.as_deref()).await)
         }
         UserCommand::Deactivate { name, erase, place } => {
             change(&place, &name, "is deactivated for good; a running server leaves the user's rooms", async |users| {
@@ -80,6 +100,40 @@ fn list(place: &Place) -> Result<(), Failure> {
     })?;
     let text: Vec<_> = accounts.iter().map(line).collect();
     print(place.json, &accounts, if text.is_empty() { "No accounts yet.".to_owned() } else { text.join("\n") })
+}
+
+fn devices(place: &Place, name: &str) -> Result<(), Failure> {
+    let devices = with_users(place, async |users| users.devices_of(name).await.map_err(|error| about(name, error)))?;
+    let text: Vec<_> = devices.iter().map(device_line).collect();
+    let value: Vec<_> = devices.iter().map(device_value).collect();
+    print(place.json, &value, if text.is_empty() { "No devices.".to_owned() } else { text.join("\n") })
+}
+
+fn device_value(device: &DeviceInfo) -> Value {
+    json!({
+        "device_id": device.device_id,
+        "display_name": device.display_name,
+        "last_seen_ts": device.last_seen_ts,
+        "last_seen_ip": device.last_seen_ip,
+    })
+}
+
+fn device_line(device: &DeviceInfo) -> String {
+    let ago = device.last_seen_ts.map_or_else(|| "never seen".to_owned(), |ts| ago(now_ms() - ts));
+    let from = device.last_seen_ip.as_ref().map(|ip| format!(" from {ip}")).unwrap_or_default();
+    format!("{:20} {ago}{from}  {}", device.device_id, device.display_name.as_deref().unwrap_or_default())
+        .trim_end()
+        .to_owned()
+}
+
+fn ago(ms: i64) -> String {
+    let minutes = ms / 60_000;
+    match minutes {
+        ..2 => "seen just now".to_owned(),
+        2..120 => format!("seen {minutes} minutes ago"),
+        120..2880 => format!("seen {} hours ago", minutes / 60),
+        _ => format!("seen {} days ago", minutes / 1440),
+    }
 }
 
 fn line(account: &AccountInfo) -> String {

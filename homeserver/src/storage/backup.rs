@@ -11,11 +11,11 @@ pub async fn begin_snapshot(conn: &mut PgConnection) -> Result<String> {
     Ok(sqlx::query_scalar("select pg_export_snapshot()").fetch_one(conn).await?)
 }
 
-/// The names of all files of media that local users uploaded. Pictures of previews are nobody's: they come and go.
-pub async fn media_files(conn: &mut PgConnection) -> Result<Vec<String>> {
+/// ID and file of all media that local users uploaded. Pictures of previews are nobody's: they come and go.
+pub async fn media_files(conn: &mut PgConnection) -> Result<Vec<(String, String)>> {
     // `file` came with a later migration than `id`.
-    let sql = "select coalesce(to_jsonb(m) ->> 'file', m.id) from media m where m.usr <> 0";
-    Ok(sqlx::query_scalar(sql).fetch_all(conn).await?)
+    let sql = "select m.id, coalesce(to_jsonb(m) ->> 'file', m.id) from media m where m.usr <> 0 order by m.id";
+    Ok(sqlx::query_as(sql).fetch_all(conn).await?)
 }
 
 /// Whether the signing key can be read only with `secrets.key_file`.

@@ -70,6 +70,12 @@ pub enum OpenError {
         /// The oldest that must be known.
         floor: i64,
     },
+    /// A command's, where no server ever was.
+    #[error(
+        "there is no server in {0}: `roost quickstart` or `roost serve` makes one; --config names another server's \
+         configuration, --data-dir its folder"
+    )]
+    NoServer(String),
     /// To be restored into, and not empty.
     #[error("the database is not empty: a backup is restored into a new one only (createdb)")]
     NotEmpty,
@@ -106,20 +112,26 @@ impl Database {
         }
     }
 
-    /// For a command: joins a server's private cluster, or starts it for a moment where no server runs.
+    /// For a command: joins a server's private cluster, or starts it for a moment where no server runs. Makes nothing where
+    /// no server ever was.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub async fn for_command(config: &Config) -> Result<Self, OpenError> {
-        const CONNECTIONS: u32 = 2;
-        if let Some(connect) = configured(config)? {
-            return Self::open(connect, None, CONNECTIONS).await;
-        }
-        match postgres::running(&config.data_dir).await? {
-            Some(connect) => Self::open(connect, None, CONNECTIONS).await,
-            None => {
-                let cluster = Cluster::start(&config.data_dir, sizes(config), Holder::Command).await?;
-                Self::open(cluster.connect_options(), Some(cluster), CONNECTIONS).await
+        let Some(database) = Self::for_look(config).await? else {
+            return Err(OpenError::NoServer(config.data_dir.display().to_string()));
+        };
+        let prepared = async {
+            match super::schema::of(&database.pool).await?.version {
+                0 => Err(OpenError::NoServer("the database of `database.url`".to_owned())),
+                _ => database.migrate().await,
+            }
+        };
+        match prepared.await {
+            Ok(()) => Ok(database),
+            Err(error) => {
+                database.close().await;
+                Err(error)
             }
         }
     }

@@ -160,6 +160,17 @@ pub async fn forget_expired(pool: &PgPool, before: i64) -> Result<()> {
     Ok(())
 }
 
+/// ID and file of media that local users uploaded, after `after` by ID, `limit` at most.
+pub async fn page(pool: &PgPool, after: &str, limit: i64) -> Result<Vec<(String, String)>> {
+    let sql = "select id, coalesce(file, id) from media where usr <> 0 and id > $1 order by id limit $2";
+    Ok(sqlx::query_as(sql).bind(after).bind(limit).fetch_all(pool).await?)
+}
+
+/// Forgets a medium. `false`: there is none.
+pub async fn forget(pool: &PgPool, id: &str) -> Result<bool> {
+    Ok(sqlx::query("delete from media where id = $1").bind(id).execute(pool).await?.rows_affected() == 1)
+}
+
 /// The folder that all nodes share. `None`: none was ever used.
 pub async fn folder(pool: &PgPool) -> Result<Option<SharedFolder>> {
     Ok(sqlx::query_as("select id, frozen_ts from media_folder").fetch_optional(pool).await?)

@@ -3,7 +3,7 @@
 use ruma::OwnedUserId;
 use serde::Serialize;
 
-use super::{NameError, Password, Users, names, password::LONGEST};
+use super::{DeviceInfo, NameError, Password, Users, names, password::LONGEST};
 use crate::{
     log,
     storage::{
@@ -19,6 +19,9 @@ pub enum AccountError {
     /// There is none with this name.
     #[error("there is no such user on this server")]
     NotFound,
+    /// The account has no device of this name.
+    #[error("the user has no device {0}")]
+    NoDevice(String),
     /// It was deactivated, which is for ever.
     #[error("the account was deactivated")]
     Deactivated,
@@ -119,6 +122,30 @@ impl Users {
     pub async fn reset_password(&self, user: &str, password: Password) -> Result<(), AccountError> {
         let account = self.find(user).await?;
         self.set_password(account.usr, password, true, None).await
+    }
+
+    /// The devices of an account, by a localpart or a user ID.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn devices_of(&self, user: &str) -> Result<Vec<DeviceInfo>, AccountError> {
+        let account = self.find(user).await?;
+        Ok(self.devices(account.usr).await?)
+    }
+
+    /// Logs an account's devices out: `device`, or all of them.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn end_devices(&self, user: &str, device: Option<&str>) -> Result<(), AccountError> {
+        let account = self.find(user).await?;
+        let Some(device) = device else {
+            return self.delete_other_devices(account.usr, None).await.map_err(AccountError::from);
+        };
+        if storage::device::find(&self.0.pool, account.usr, device).await?.is_none() {
+            return Err(AccountError::NoDevice(device.to_owned()));
+        }
+        self.delete_devices(account.usr, &[device.to_owned()]).await.map_err(AccountError::from)
     }
 
     /// Makes somebody an administrator, or no longer.

@@ -211,6 +211,30 @@ async fn manage_users(cli: &Cli, servers: &[roost_tests::Server]) {
         soon(side, 200).await;
     }
 
+    // Suspended, she reads and says nothing; made an administrator and not any more.
+    let says = async |status: u16| {
+        let begin = Instant::now();
+        for side in &sides {
+            while side.post("createRoom", json!({})).await.status != status {
+                assert!(begin.elapsed() < SHOWN, "not {status} after {SHOWN:?}");
+            }
+        }
+    };
+    for (verb, status) in [("suspend", 403), ("unsuspend", 200)] {
+        let _ = run(words(&["user", verb, &name]), "").await.ok();
+        says(status).await;
+    }
+    for (verb, admin) in [("promote", true), ("demote", false)] {
+        assert_eq!(run(words(&["user", verb, &name, "--json"]), "").await.json()["admin"], admin);
+    }
+    let second = sides[0].new_device().await;
+    let listed = run(words(&["user", "devices", &name, "--json"]), "").await.json();
+    assert!([&carol.device, &second.device].iter().all(|it| listed.to_string().contains(it.as_str())), "{listed}");
+    let _ = run(words(&["user", "log-out", &name, &second.device]), "").await.ok();
+    soon(&second, 401).await;
+    soon(&carol, 200).await;
+    run(words(&["user", "log-out", &name, "NOSUCHDEVICE"]), "").await.refused(1, "NOSUCHDEVICE");
+
     let _ = run(words(&["user", "password", &name, "--password-stdin"]), "the second password\n").await.ok();
     for side in &sides {
         soon(side, 401).await;

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::now_ms,
     config::Config,
-    media::folder_standing,
+    media::{folder_standing, missing_files},
     postgres::Tools,
     storage::{self, Database, OpenError, backup, schema, server},
 };
@@ -61,9 +61,28 @@ async fn media(pool: &PgPool, folder: &Path) -> Finding {
     let shown = folder.display();
     match folder_standing(pool, folder).await {
         Ok(standing) => match standing.advice() {
-            None => Finding::good("media", format!("{shown} is the one of all nodes")),
+            None => files(pool, folder).await,
             Some(advice) => Finding::wrong("media", format!("{shown} is not the folder of all nodes"), advice),
         },
+        Err(error) => Finding::wrong("media", error.to_string(), format!("look at {shown}")),
+    }
+}
+
+/// Whether every medium has its file.
+async fn files(pool: &PgPool, folder: &Path) -> Finding {
+    let shown = folder.display();
+    match missing_files(pool, folder).await {
+        Ok(missing) if missing.is_empty() => {
+            Finding::good("media", format!("{shown} is the one of all nodes, and no file is missing"))
+        }
+        Ok(missing) => Finding::wrong(
+            "media",
+            match missing.len() {
+                1 => format!("1 file is missing in {shown}: that of {}", missing[0]),
+                count => format!("{count} files are missing in {shown}, among them that of {}", missing[0]),
+            },
+            "bring them back from a backup; `roost media missing` lists them, `roost media forget ID` drops what is lost for good",
+        ),
         Err(error) => Finding::wrong("media", error.to_string(), format!("look at {shown}")),
     }
 }

@@ -21,7 +21,7 @@ use super::{
 pub(super) fn run(place: &Place) -> Result<(), Failure> {
     let config = match load(place) {
         Ok(config) => config,
-        Err(Failure::Refused(problem) | Failure::Usage(problem)) => {
+        Err(Failure::Refused(problem) | Failure::Incomplete(problem) | Failure::Usage(problem)) => {
             return report(place, vec![Finding::wrong("configuration", problem, "mend it, then ask again")]);
         }
     };

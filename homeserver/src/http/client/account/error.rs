@@ -54,7 +54,7 @@ impl From<NameError> for ApiError {
 impl From<AccountError> for ApiError {
     fn from(error: AccountError) -> Self {
         match error {
-            AccountError::NotFound => Self::not_found(sentence(&error)),
+            AccountError::NotFound | AccountError::NoDevice(_) => Self::not_found(sentence(&error)),
             AccountError::Deactivated => Self::new(StatusCode::FORBIDDEN, "M_USER_DEACTIVATED", sentence(&error)),
             AccountError::Name(error) => error.into(),
             AccountError::Password => bad_request("M_WEAK_PASSWORD", &error),
