@@ -20,7 +20,7 @@ use crate::{
     presence::Presence,
     push::{self, Push},
     rooms::{self, Rooms},
-    storage::{Database, Interner, generation::Standing},
+    storage::{Database, Interner, disk, generation::Standing},
     sync::{self, Sync},
     users::{self, AccountData, PushRules, TokenCache, Users},
 };
@@ -48,6 +48,8 @@ pub(super) async fn build(
     let identity = Identity::load(&database.pool, &config.server_name, config.secrets.key_file.as_deref()).await?;
     let (ground, memories) = Ground::lay(config, database, seen).await?;
     ground.spawn(|shutdown| level.follow(ground.pool.clone(), memories.settings, shutdown));
+    let private = config.database.url.is_none().then(|| config.data_dir.clone());
+    ground.spawn(|shutdown| disk::watch(ground.pool.clone(), private, shutdown));
 
     let users = ground.users(Arc::clone(&memories.tokens));
     let keys = ground.keys(memories.keys, &users);
@@ -63,7 +65,8 @@ pub(super) async fn build(
     let sync = ground.sync(below, memories.sync);
 
     let (log, bell, pool) = (ground.log, ground.bell, ground.pool);
-    let health = Health { log: log.clone(), bell: bell.clone(), draining: ground.draining.clone() };
+    let draining = ground.draining.clone();
+    let health = Health { log: log.clone(), bell: bell.clone(), media: media.clone(), draining };
     let sampled = Sampled { pool, log: log.clone(), bell };
     let (limits, site) = (Limits::new(&config.rate_limits), Site::new(config));
     let api = Api {
@@ -230,6 +233,7 @@ impl<'a> Ground<'a> {
         .await;
         let media = media.map_err(|source| StartError::Media { folder, source })?;
         self.spawn(|shutdown| media.clone().housekeeping(shutdown));
+        self.spawn(|shutdown| media.clone().watch_folder(shutdown));
         Ok(media)
     }
 

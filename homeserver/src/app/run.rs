@@ -8,6 +8,7 @@ use std::{
 
 use tokio::{
     net::TcpListener,
+    sync::watch,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -57,6 +58,8 @@ async fn run(config: Config, level: Level, started: Option<Greet<'_>>) -> Result
 
     // An address that is taken shows before anything is started.
     let sockets = Sockets::bind(&config).await?;
+    // Whoever watches over the node sees that it lives while it waits for its database.
+    let early = Early::serve(&sockets, &config);
     let mut database = Database::for_node(&config).await?;
     let mut node = match build(&config, &database, level.clone(), None).await {
         Ok(node) => node,
@@ -65,6 +68,7 @@ async fn run(config: Config, level: Level, started: Option<Greet<'_>>) -> Result
             return Err(error);
         }
     };
+    early.end(&node);
     let mut serving = sockets.serve(&config, &database, &node);
     let (took, schema) = (begun.elapsed(), schema::known());
     tracing::info!(server_name = %config.server_name, listen = ?config.http.listen, tls = ?config.http.tls.listen, schema, millis = took.as_millis(), "serving");
@@ -84,6 +88,7 @@ async fn run(config: Config, level: Level, started: Option<Greet<'_>>) -> Result
         // Everything in memory is of what may be gone: all of it is built anew, on the same sockets.
         let seen = node.api.log.standing();
         drain(node, serving).await;
+        let early = Early::serve(&sockets, &config);
         node = tokio::select! {
             signal = signals.next() => {
                 tracing::info!(signal, "going down");
@@ -92,6 +97,7 @@ async fn run(config: Config, level: Level, started: Option<Greet<'_>>) -> Result
             }
             node = build_anew(&config, &mut database, &level, seen) => node,
         };
+        early.end(&node);
         serving = sockets.serve(&config, &database, &node);
         tracing::info!(generation = node.api.log.generation(), "serving again");
     };
@@ -168,6 +174,36 @@ impl Sockets {
             acceptors.spawn(http::serve(Arc::clone(listener), served, None, closing.clone(), connections.clone()));
         }
         Serving { closing, connections, acceptors }
+    }
+}
+
+/// What is served while no node is built.
+struct Early {
+    ends: CancellationToken,
+    built: watch::Sender<Option<http::Router>>,
+}
+
+impl Early {
+    fn serve(sockets: &Sockets, config: &Config) -> Self {
+        let (ends, connections) = (CancellationToken::new(), TaskTracker::new());
+        let (built, waiting) = watch::channel(None);
+        let served = Served {
+            router: http::starting_router(waiting),
+            proxies: config.http.trusted_proxies.clone().into(),
+            federates: true,
+            pulse: None,
+        };
+        for (listener, tls) in &sockets.listeners {
+            let (listener, ends) = (Arc::clone(listener), ends.clone());
+            tokio::spawn(http::serve(listener, served.clone(), tls.clone(), ends, connections.clone()));
+        }
+        Self { ends, built }
+    }
+
+    /// Accepts no more. Its connections end with the request that they are in, which goes to the node.
+    fn end(self, node: &Node) {
+        self.built.send_replace(Some(http::router(node.api.clone())));
+        self.ends.cancel();
     }
 }
 

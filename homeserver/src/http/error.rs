@@ -8,7 +8,10 @@ use axum::{
 };
 use serde_json::{Map, Value};
 
-use crate::{log, storage};
+use crate::{
+    log,
+    storage::{self, disk},
+};
 
 /// What a request is refused with: status, `errcode` and a sentence that helps.
 #[derive(Debug, Clone)]
@@ -133,9 +136,15 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// The log has said so, once.
+fn full() -> ApiError {
+    ApiError::unavailable("The disk of the server's database is full: nothing can be stored at the moment.")
+}
+
 impl From<storage::Error> for ApiError {
     fn from(error: storage::Error) -> Self {
         match error {
+            storage::Error::Unavailable(_) if disk::is_full() => full(),
             storage::Error::Unavailable(cause) => {
                 tracing::warn!(error = %cause, "the database is away");
                 Self::unavailable("The server's database is not reachable at the moment. Please try again soon.")
@@ -148,6 +157,7 @@ impl From<storage::Error> for ApiError {
 impl From<log::Error> for ApiError {
     fn from(error: log::Error) -> Self {
         match error {
+            log::Error::Unavailable if disk::is_full() => full(),
             log::Error::Unavailable => {
                 Self::unavailable("The server's database did not answer. Repeat the request; it takes effect once.")
             }

@@ -10,7 +10,7 @@ use crate::{
     bell::Bell,
     log::Log,
     metrics,
-    storage::{self, lag},
+    storage::{self, disk, lag},
 };
 
 /// The database must tell within this.
@@ -36,6 +36,7 @@ async fn scrape(State(sampled): State<Sampled>) -> impl IntoResponse {
     metrics::COMMIT_QUEUE.set(count(queued));
     metrics::WATERMARK.set(sampled.log.watermark().0);
     metrics::BELL_UP.set(i64::from(sampled.bell.is_up()));
+    metrics::DATABASE_FULL.set(i64::from(disk::is_full()));
     metrics::POOL_SIZE.set(i64::from(sampled.pool.size()));
     metrics::POOL_IDLE.set(count(sampled.pool.num_idle()));
     // A database that is away does not keep the other figures.

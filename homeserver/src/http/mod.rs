@@ -29,10 +29,11 @@ mod wire;
 
 pub use api::Api;
 pub use auth::{Passer, Visitor};
+pub use axum::Router;
 pub use error::ApiError;
 pub use extract::{Json, OptionalJson, Path, Query, RawObject};
 pub use front::ClientAddr;
-pub use health::Health;
+pub use health::{Health, starting_router};
 pub use limits::{Limited, Limits, Whom};
 pub use metrics::{Sampled, metrics_router};
 pub use routes::{Route, Routes};

@@ -53,6 +53,9 @@ pub enum DownloadError {
     Storage(#[from] storage::Error),
 }
 
+/// What an operator does about it.
+const MISSING: &str =
+    "is this the folder of all nodes? `roost doctor` counts such; `roost media forget` drops one that is lost";
 /// The longest that a request waits for an upload.
 const LONGEST: Duration = Duration::from_secs(60);
 /// Another node may have taken the upload.
@@ -97,8 +100,10 @@ impl Media {
 
     pub(super) async fn open_file(&self, row: media::Row) -> Result<Download, DownloadError> {
         let file = match self.0.folder.read(&row.file).await {
-            // The database went away while it was told of an upload, which was taken back then.
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(DownloadError::NotFound),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                tracing::error!(media = row.id, file = row.file, "a medium's file is missing: {MISSING}");
+                return Err(DownloadError::NotFound);
+            }
             read => read?,
         };
         let size = u64::try_from(row.size).unwrap_or(0);

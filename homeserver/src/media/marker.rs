@@ -1,10 +1,12 @@
 //! The marker: a small file by which nodes know whether their folders are one.
 //!
 //! Several nodes name one shared folder. A node whose folder is not the others' would take uploads that nobody else
-//! finds, so it says so at its start, and `roost doctor` asks the same question.
+//! finds: it takes none, is not ready and says why, for as long as that is so. `roost doctor` asks the same question.
 
 use std::{
+    fs::OpenOptions,
     io::{ErrorKind, Write},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
@@ -69,14 +71,17 @@ pub async fn folder_standing(pool: &PgPool, folder: &Path) -> Result<FolderStand
     Ok(compare(shared.as_ref().map(|shared| shared.id.as_str()), read(folder)?.as_deref()))
 }
 
-/// The same at a node's start: the first node's folder becomes the shared one. Also returns when unauthenticated
-/// downloads were frozen.
-pub(super) async fn claim(pool: &PgPool, folder: &Path) -> Result<(FolderStanding, i64), FolderError> {
-    let shared = match media::folder(pool).await? {
+/// At a node's start: the first node's folder becomes the one that all share.
+pub(super) async fn claim(pool: &PgPool, folder: &Path) -> Result<media::SharedFolder, FolderError> {
+    Ok(match media::folder(pool).await? {
         Some(shared) => shared,
         None => media::claim_folder(pool, &mark(folder)?, now_ms()).await?,
-    };
-    Ok((compare(Some(&shared.id), read(folder)?.as_deref()), shared.frozen_ts))
+    })
+}
+
+/// How `folder` stands to the shared one, now.
+pub(super) fn standing(shared: &str, folder: &Path) -> std::io::Result<FolderStanding> {
+    Ok(compare(Some(shared), read(folder)?.as_deref()))
 }
 
 fn compare(shared: Option<&str>, own: Option<&str>) -> FolderStanding {
@@ -104,7 +109,7 @@ fn mark(folder: &Path) -> std::io::Result<String> {
     let id = random::name(24);
     // Written aside, so that nobody ever reads half of it; a link fails where a marker is already.
     let aside = folder.join(format!(".{MARKER}-{id}"));
-    let mut file = std::fs::File::create_new(&aside)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
     file.write_all(id.as_bytes())?;
     file.sync_all()?;
     let linked = std::fs::hard_link(&aside, folder.join(MARKER));

@@ -7,29 +7,38 @@
 
 mod download;
 mod folder;
+mod lost;
 mod marker;
 mod picture;
 mod preview;
 mod thumbnail;
 mod upload;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use ruma::OwnedServerName;
 use sqlx::PgPool;
 use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{
     download::{Access, Download, DownloadError},
+    lost::{ForgetError, forget_lost, missing_files},
     marker::{FolderError, FolderStanding, folder_standing},
     picture::{Method, Wanted},
     preview::{Preview, PreviewError},
     thumbnail::ThumbnailError,
     upload::{Described, Reserved, UploadError},
 };
-use self::{folder::Folder, preview::Previews, thumbnail::Studio};
+use self::{
+    folder::{Folder, Trouble},
+    preview::Previews,
+    thumbnail::Studio,
+};
+
+/// How often the folder is looked after.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The media service. Cheap to clone.
 #[derive(Clone)]
@@ -74,21 +83,37 @@ pub struct Limits {
 }
 
 impl Media {
-    /// The media service. Says in the log where the folder is not the other nodes'.
+    /// The media service. Where the folder is not the other nodes', it takes no uploads.
     ///
     /// # Errors
     /// If the folder can't be made or marked, or the database is away.
     pub async fn open(options: Options) -> Result<Self, FolderError> {
         let Options { pool, folder: path, server_name, limits, serve_unauthenticated, previews, tasks } = options;
         let previews = previews.map(Previews::new).transpose()?;
-        let folder = Folder::open(path.clone()).await?;
-        let (standing, frozen_ts) = marker::claim(&pool, &path).await?;
-        if let Some(advice) = standing.advice() {
-            tracing::error!(folder = %path.display(), "the media folder {advice}");
-        }
-        let frozen_ts = (!serve_unauthenticated).then_some(frozen_ts);
+        Folder::make(&path).await?;
+        let shared = marker::claim(&pool, &path).await?;
+        let folder = Folder::open(path, shared.id);
+        let frozen_ts = (!serve_unauthenticated).then_some(shared.frozen_ts);
         let (studio, arrivals) = (Studio::new(), watch::Sender::new(()));
         Ok(Self(Arc::new(Inner { pool, folder, server_name, limits, frozen_ts, studio, previews, arrivals, tasks })))
+    }
+
+    /// Why this node should get no requests, in words: its folder is not the one of all nodes. A disk without room for uploads
+    /// is no reason: all nodes have the same.
+    pub fn unready(&self) -> Option<String> {
+        let trouble = self.0.folder.trouble().filter(|trouble| *trouble != Trouble::NoRoom);
+        trouble.map(|trouble| trouble.to_string())
+    }
+
+    /// Looks after the folder: whether it is there and has room, until `shutdown`.
+    pub async fn watch_folder(self, shutdown: CancellationToken) {
+        while shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+            let media = self.clone();
+            // A folder on a network may keep whoever looks waiting.
+            if let Err(error) = tokio::task::spawn_blocking(move || media.0.folder.look()).await {
+                tracing::error!(%error, "the media folder can't be looked at");
+            }
+        }
     }
 
     /// The largest upload, in bytes.

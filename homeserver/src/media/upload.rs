@@ -54,6 +54,9 @@ pub enum UploadError {
     },
     #[error("the server's disk is full")]
     DiskFull,
+    /// The folder is not the one of all nodes.
+    #[error("{0}")]
+    Apart(String),
     #[error("the media folder can't be written: {0}")]
     Io(std::io::Error),
     #[error(transparent)]

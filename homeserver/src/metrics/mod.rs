@@ -6,6 +6,7 @@
 //! sends.
 
 mod cache;
+mod process;
 mod routes;
 mod scalar;
 
@@ -82,6 +83,17 @@ pub static CACHE_EVENTS: Cache = Cache::new("events");
 /// Users' public keys.
 pub static CACHE_KEYS: Cache = Cache::new("keys");
 
+/// Bytes that are free where media lie.
+pub static MEDIA_FREE: Gauge = Gauge::new("roost_media_free_bytes", "Bytes that are free on the media folder's disk.");
+/// Whether uploads are taken.
+pub static MEDIA_WRITABLE: Gauge = Gauge::new(
+    "roost_media_writable",
+    "1 while the media folder takes uploads: it is the one of all nodes, and its disk has room.",
+);
+/// Whether the database can be written.
+pub static DATABASE_FULL: Gauge =
+    Gauge::new("roost_database_disk_full", "1 while the database's disk is full, as far as this node has seen.");
+
 /// Bounds for times, in microseconds.
 const LATENCY_MICROS: &[u64] = &[
     500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
@@ -98,12 +110,25 @@ pub fn render() -> String {
     for histogram in [&COMMIT_ITEMS, &COMMIT_SECONDS] {
         histogram.render(&mut out);
     }
-    for gauge in [&CONNECTIONS, &COMMIT_QUEUE, &WAITERS, &WATERMARK, &WORDS_BEHIND, &BELL_UP, &POOL_SIZE, &POOL_IDLE] {
+    let gauges = [
+        &CONNECTIONS,
+        &COMMIT_QUEUE,
+        &WAITERS,
+        &WATERMARK,
+        &WORDS_BEHIND,
+        &PUSHES_BEHIND,
+        &SNAPSHOT_SECONDS,
+        &BELL_UP,
+        &POOL_SIZE,
+        &POOL_IDLE,
+        &MEDIA_FREE,
+        &MEDIA_WRITABLE,
+        &DATABASE_FULL,
+    ];
+    for gauge in gauges {
         gauge.render(&mut out);
     }
-    for gauge in [&SNAPSHOT_SECONDS, &PUSHES_BEHIND] {
-        gauge.render(&mut out);
-    }
+    process::render(&mut out);
     Cache::render_all(&[&CACHE_ROOMS, &CACHE_TOKENS, &CACHE_INTERN, &CACHE_EVENTS, &CACHE_KEYS], &mut out);
     out.push_str("# HELP roost_build_info The running version.\n# TYPE roost_build_info gauge\n");
     out.push_str(concat!("roost_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1\n"));

@@ -11,6 +11,7 @@ pub mod commit;
 mod database;
 pub mod device;
 pub mod device_key;
+pub mod disk;
 pub mod event;
 pub mod filter;
 pub mod frame;
@@ -82,7 +83,7 @@ pub enum Error {
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::Database(e) => match e.code().as_deref() {
+            sqlx::Error::Database(e) => match e.code().inspect(|code| disk::notice(code)).as_deref() {
                 // Class 08 connection exception, 57 shutdown or a statement that took too long, 53 out of resources,
                 // 40 rollback, 25006 a standby that is no primary yet: all pass with time.
                 Some(code) if ["08", "53", "40", "57", "25006"].iter().any(|class| code.starts_with(class)) => {

@@ -10,6 +10,7 @@ use roost_tests::{
     postgres::Postgres,
     scratch, turn,
 };
+use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 /// Two nodes over one folder, of which the second serves everybody, and a third that has a folder of its own.
@@ -31,9 +32,14 @@ async fn nodes() -> Nodes {
     let mut first = start("media1", &shared);
     first.ready(Duration::from_secs(60)).await;
     let mut second = start("media2", &format!("{shared}serve_unauthenticated = true\n"));
-    let mut lonely = start("media3", "");
+    let lonely = start("media3", "");
     second.ready(Duration::from_secs(60)).await;
-    lonely.ready(Duration::from_secs(60)).await;
+    for _ in 0..600 {
+        if lonely.server().try_call("GET", "/health/live", None, None).await.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     Nodes { first, second, lonely, folder, _nats: nats, _postgres: postgres }
 }
 
@@ -110,10 +116,42 @@ async fn files_come_back_whole_and_in_parts_and_no_browser_runs_them() {
     download(&alice, "elsewhere.example/something", &[]).await.is(404, "M_NOT_FOUND");
     download(&alice, "localhost/..%2F..%2Froost-media-id", &[]).await.is(404, "M_NOT_FOUND");
 
-    // A node that shares its database and not its folder says so.
+    // A node that shares its database and not its folder says so, is sent nothing and takes nothing.
     let log = |node: &Node| fs::read_to_string(node.log()).expect("a log");
     assert!(log(&nodes.lonely).contains("roost-media-id"), "{}", log(&nodes.lonely));
     assert!(!log(&nodes.second).contains("roost-media-id"), "{}", log(&nodes.second));
+    let lonely = nodes.lonely.server();
+    let ready = lonely.call("GET", "/health/ready", None, None).await;
+    assert_eq!((ready.status, &ready.body["database"]), (503, &json!("up")), "{}", ready.text());
+    assert!(ready.body["reason"].as_str().is_some_and(|it| it.contains("media folder")), "{}", ready.text());
+    upload(&alice.on(&lonely), "", "text/plain", b"here alone").await.is(503, "M_UNKNOWN");
+
+    // Nor does one whose folder is gone, as one that is not mounted any more, for as long as it is.
+    let away = nodes.folder.with_extension("away");
+    fs::rename(&nodes.folder, &away).expect("a folder");
+    readiness(&nodes.first.server(), 503).await;
+    upload(&alice, "", "text/plain", b"nowhere").await.is(503, "M_UNKNOWN");
+    fs::rename(&away, &nodes.folder).expect("a folder");
+    readiness(&nodes.first.server(), 200).await;
+    let lost = uploaded(&alice, "", "text/plain", b"to be lost").await;
+
+    // A file that is lost is the operator's matter: the client finds nothing, and the log says what is missing.
+    let id = lost.split('/').nth(1).expect("an ID");
+    fs::remove_file(nodes.folder.join(&id[..2]).join(&id[2..4]).join(id)).expect("a file");
+    download(&alice, &lost, &[]).await.is(404, "M_NOT_FOUND");
+    let said = log(&nodes.first);
+    assert!(said.lines().any(|line| line.contains("ERROR") && line.contains(id)), "{said}");
+}
+
+/// Waits until the node's readiness is this.
+async fn readiness(server: &Server, status: u16) {
+    for _ in 0..150 {
+        if server.call("GET", "/health/ready", None, None).await.status == status {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("readiness is not {status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,6 +77,11 @@ impl From<UploadError> for ApiError {
                     "The server's disk is full; nothing was stored.",
                 )
             }
+            UploadError::Apart(_) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "M_UNKNOWN",
+                "This node's media folder is not the server's; nothing was stored.",
+            ),
             UploadError::Io(error) => Self::internal(error),
             UploadError::Storage(error) => error.into(),
         }
