@@ -21,6 +21,7 @@ pub struct Postgres {
     data: PathBuf,
     log: PathBuf,
     port: u16,
+    superuser: &'static str,
     settings: Vec<String>,
     process: Option<Process>,
 }
@@ -46,8 +47,22 @@ impl Postgres {
         Self::make(&["ssl=on"], &files).await
     }
 
+    /// As a distribution's package leaves it: the superuser `postgres`, whom this machine trusts, and nobody else; others need a
+    /// password.
+    pub async fn start_bare() -> Self {
+        let hba = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+        Self::make_as("postgres", &[], &[("pg_hba.conf", hba)]).await
+    }
+
     /// `files` lie in the cluster's folder.
     async fn make(settings: &[&str], files: &[(&str, &str)]) -> Self {
+        let postgres = Self::make_as("roost", settings, files).await;
+        let mut admin = PgConnection::connect(&postgres.url_of("postgres")).await.expect("connection");
+        sqlx::query("CREATE DATABASE roost").execute(&mut admin).await.expect("CREATE DATABASE");
+        postgres
+    }
+
+    async fn make_as(superuser: &'static str, settings: &[&str], files: &[(&str, &str)]) -> Self {
         let bin = binaries();
         let data = scratch::dir("pg");
         if let Some((uid, gid)) = postgres_user() {
@@ -56,7 +71,8 @@ impl Postgres {
         let done = as_postgres(&bin.join("initdb"))
             .arg("--pgdata")
             .arg(&data)
-            .args(["--username=roost", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
+            .arg(format!("--username={superuser}"))
+            .args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
             .output()
             .expect("initdb");
         assert!(done.status.success(), "initdb: {}", String::from_utf8_lossy(&done.stderr));
@@ -70,10 +86,8 @@ impl Postgres {
         }
         let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
         let (log, port) = (scratch::log("postgres"), port::free());
-        let mut postgres = Self { bin, data, log, port, settings, process: None };
+        let mut postgres = Self { bin, data, log, port, superuser, settings, process: None };
         postgres.up().await;
-        let mut admin = PgConnection::connect(&postgres.url_of("postgres")).await.expect("connection");
-        sqlx::query("CREATE DATABASE roost").execute(&mut admin).await.expect("CREATE DATABASE");
         postgres
     }
 
@@ -85,21 +99,17 @@ impl Postgres {
             chown(&data, Some(uid), Some(gid)).expect("chown of the standby's folder");
         }
         let done = as_postgres(&primary.bin.join("pg_basebackup"))
-            .args([
-                "--host=127.0.0.1",
-                "--username=roost",
-                "--wal-method=stream",
-                "--write-recovery-conf",
-                "--checkpoint=fast",
-            ])
+            .args(["--host=127.0.0.1", "--wal-method=stream", "--write-recovery-conf", "--checkpoint=fast"])
             .arg(format!("--port={}", primary.port))
+            .arg(format!("--username={}", primary.superuser))
             .arg("--pgdata")
             .arg(&data)
             .output()
             .expect("pg_basebackup");
         assert!(done.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&done.stderr));
         let (log, port, settings) = (scratch::log("standby"), port::free(), primary.settings.clone());
-        let mut standby = Self { bin: primary.bin.clone(), data, log, port, settings, process: None };
+        let (bin, superuser) = (primary.bin.clone(), primary.superuser);
+        let mut standby = Self { bin, data, log, port, superuser, settings, process: None };
         standby.up().await;
         standby
     }
@@ -136,6 +146,12 @@ impl Postgres {
         self.stop().await;
         std::mem::swap(&mut self.port, &mut lost.port);
         self.up().await;
+    }
+
+    /// Where it listens, and where its programs lie.
+    #[must_use]
+    pub fn place(&self) -> (u16, &Path) {
+        (self.port, &self.bin)
     }
 
     /// The address for `database.url`.
@@ -242,7 +258,7 @@ impl Postgres {
     }
 
     fn url_of(&self, database: &str) -> String {
-        format!("postgres://roost@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://{}@127.0.0.1:{}/{database}", self.superuser, self.port)
     }
 }
 
