@@ -26,7 +26,7 @@ fn check(place: &Place) -> Result<(), Failure> {
         }
         Err(failure) => {
             if place.json {
-                let (Failure::Refused(error) | Failure::Usage(error)) = &failure;
+                let (Failure::Refused(error) | Failure::Incomplete(error) | Failure::Usage(error)) = &failure;
                 print(true, &json!({ "valid": false, "error": error }), "")?;
             }
             Err(failure)
