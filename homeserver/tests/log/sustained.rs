@@ -121,7 +121,7 @@ async fn words_are_taken_in_by_steps_that_cost_the_same_however_far_behind() {
         let batch = rooms.messages(&all);
         rooms.commit(&mut conn, &batch).await;
     }
-    let until = roost::storage::slice::newest(&pool).await.expect("newest").0;
+    let until = roost::storage::slice::newest(&pool).await.expect("newest");
     let (mut found, mut reached) = (0, roost::storage::Pos(0));
     while reached < until {
         let mut step = search::begin(&pool, true).await.expect("begin").expect("a step");
