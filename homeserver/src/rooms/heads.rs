@@ -143,8 +143,9 @@ pub(super) struct Heads {
 /// those before it, but not with those of other rooms.
 const CAPACITY: u64 = 128 << 20;
 
+/// No head is so large that it would not be kept.
 fn weight(live: &Live) -> u32 {
-    u32::try_from(2048 + live.lock().committed.frame.state.len() * 24).unwrap_or(u32::MAX)
+    u32::try_from(2048 + live.lock().committed.frame.state.len() * 24).unwrap_or(u32::MAX).min(8 << 20)
 }
 
 impl Heads {
