@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use ruma::RoomId;
 
-use super::{Room, Rooms, StateKey, StateMap, visibility::HistoryVisibility};
+use super::{
+    Room, Rooms, StateKey, StateMap,
+    visibility::{HistoryVisibility, visibility_of},
+};
 use crate::storage::{self, Membership, Sym, UserNr};
 
 /// Why a user is not shown something.
@@ -74,7 +77,7 @@ impl Rooms {
     /// The database's own.
     pub async fn history_visibility(&self, state: &StateMap) -> storage::Result<HistoryVisibility> {
         match state.get(&StateKey::of(Sym::HISTORY_VISIBILITY)) {
-            Some(nr) => Ok(HistoryVisibility::of(&*self.event(*nr).await?)),
+            Some(nr) => Ok(visibility_of(&*self.event(*nr).await?)),
             None => Ok(HistoryVisibility::Shared),
         }
     }

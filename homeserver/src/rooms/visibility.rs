@@ -8,34 +8,20 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+pub use roost_spec::event::content::HistoryVisibility;
 use serde::Deserialize;
 
 use super::{Rooms, StateKey, StateMap, StoredEvent};
 use crate::storage::{self, EventNr, Membership, Result, Sym, UserNr, event::Chain};
 
-/// `history_visibility` of `m.room.history_visibility`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HistoryVisibility {
-    Invited,
-    Joined,
-    Shared,
-    WorldReadable,
-}
-
-impl HistoryVisibility {
-    /// Of an `m.room.history_visibility` event. What is missing or not understood means `shared`.
-    pub fn of(event: &StoredEvent) -> Self {
-        #[derive(Deserialize)]
-        struct Content {
-            history_visibility: String,
-        }
-        match event.read_content::<Content>().as_ref().map(|c| c.history_visibility.as_str()) {
-            Some("invited") => Self::Invited,
-            Some("joined") => Self::Joined,
-            Some("world_readable") => Self::WorldReadable,
-            _ => Self::Shared,
-        }
+/// Of an `m.room.history_visibility` event. What is missing or not understood means `shared`.
+pub fn visibility_of(event: &StoredEvent) -> HistoryVisibility {
+    #[derive(Deserialize)]
+    struct Content {
+        history_visibility: String,
     }
+    let content = event.read_content::<Content>();
+    content.and_then(|it| HistoryVisibility::parse(&it.history_visibility)).unwrap_or(HistoryVisibility::Shared)
 }
 
 /// What one user may see of one room's history.
@@ -80,7 +66,7 @@ impl Rooms {
             .into_iter()
             .map(|(visibility, membership)| Sight {
                 user,
-                visibilities: next(visibility).iter().map(|e| (place(e), HistoryVisibility::of(e))).collect(),
+                visibilities: next(visibility).iter().map(|e| (place(e), visibility_of(e))).collect(),
                 memberships: next(membership)
                     .iter()
                     .map(|e| (place(e), e.membership.unwrap_or(Membership::Leave)))
@@ -205,7 +191,7 @@ mod tests {
     fn a_change_of_visibility_is_seen_by_who_saw_before_or_sees_after() {
         let json = r#"{"content":{"history_visibility":"joined"},"sender":"@u:s","state_key":"","type":"m.room.history_visibility"}"#;
         let event = stored(3, Sym::HISTORY_VISIBILITY, Some(Sym::EMPTY), json);
-        assert_eq!(HistoryVisibility::of(&event), HistoryVisibility::Joined);
+        assert_eq!(visibility_of(&event), HistoryVisibility::Joined);
         use HistoryVisibility::{Joined, WorldReadable};
         assert!(sight(&[(1, WorldReadable), (3000, Joined)], &[]).sees(&event));
         assert!(sight(&[(1, Joined), (3000, WorldReadable)], &[]).sees(&event));
