@@ -1,6 +1,9 @@
 //! Password hashing: argon2id with 19 MiB, two passes, one lane.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
@@ -24,24 +27,47 @@ pub(super) const LONGEST: usize = 512;
 /// There is no more of it than hashes at once. It tells no more of a password than its hash does: the second pass has
 /// written over every block that could be checked for less than a hash costs.
 #[derive(Default)]
-struct Spare(Mutex<Vec<(Vec<Block>, u32)>>);
+struct Spare(Mutex<Unused>);
 
-/// Unused memory is given back after so many rounds.
-const ROUNDS: u32 = 2;
+#[derive(Default)]
+struct Unused {
+    memory: Vec<(Vec<Block>, Instant)>,
+    /// A task sees to it that memory is given back.
+    watched: bool,
+}
+
+/// Memory that nothing was hashed in for so long is given back.
+const KEPT: Duration = Duration::from_secs(2);
 
 impl Spare {
+    fn lock(&self) -> MutexGuard<'_, Unused> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn take(&self) -> Vec<Block> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().map(|(memory, _)| memory).unwrap_or_default()
+        self.lock().memory.pop().map(|(memory, _)| memory).unwrap_or_default()
     }
 
     fn keep(&self, memory: Vec<Block>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((memory, 0));
+        self.lock().memory.push((memory, Instant::now()));
     }
 
-    fn age(&self) {
-        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        spare.iter_mut().for_each(|(_, rounds)| *rounds += 1);
-        spare.retain(|(_, rounds)| *rounds < ROUNDS);
+    /// Gives back what was not used for a while, until nothing is left; one task does.
+    fn watch(self: Arc<Self>) {
+        if std::mem::replace(&mut self.lock().watched, true) {
+            return;
+        }
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(KEPT).await;
+                let mut unused = self.lock();
+                unused.memory.retain(|(_, since)| since.elapsed() < KEPT);
+                if unused.memory.is_empty() {
+                    unused.watched = false;
+                    return;
+                }
+            }
+        });
     }
 }
 
@@ -62,11 +88,6 @@ impl Hasher {
         self.run(move |memory| verify(&password, stored.as_deref(), memory)).await.unwrap_or(false)
     }
 
-    /// Call it now and then: memory that nothing was hashed in for two calls is given back.
-    pub fn age(&self) {
-        self.spare.age();
-    }
-
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static) -> Option<T> {
         // Held by the work itself: a request that is given up does not make room for another.
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
@@ -75,6 +96,7 @@ impl Hasher {
             let mut memory = spare.take();
             let done = work(&mut memory);
             spare.keep(memory);
+            spare.watch();
             drop(permit);
             done
         };
@@ -170,11 +192,11 @@ mod tests {
         let hasher = Hasher::new();
         hasher.hash(password("x")).await.unwrap();
         hasher.hash(password("y")).await.unwrap();
-        let spare = || hasher.spare.0.lock().unwrap().len();
+        let spare = || hasher.spare.lock().memory.len();
         assert_eq!(spare(), 1, "the second hash had the first one's memory");
-        hasher.age();
-        assert_eq!(spare(), 1);
-        hasher.age();
-        assert_eq!(spare(), 0);
+        tokio::time::sleep(KEPT * 3).await;
+        assert_eq!((spare(), hasher.spare.lock().watched), (0, false));
+        hasher.hash(password("z")).await.unwrap();
+        assert!(hasher.spare.lock().watched, "and again");
     }
 }

@@ -64,7 +64,6 @@ impl Users {
                 () = shutdown.cancelled() => true,
                 () = tokio::time::sleep(WRITE_EVERY) => false,
             };
-            self.0.hasher.age();
             if let Err(error) = self.write_seen().await {
                 tracing::debug!(%error, "can't write when devices were last seen");
             }
