@@ -96,7 +96,8 @@ impl Rooms {
         let events = self.events(&holding.iter().map(|it| it.nr).collect::<Vec<EventNr>>()).await?;
         let mut seen = self.seen(ask.user, events).await?;
         let place = |it: &Holding| {
-            let event = seen.remove(&it.nr).filter(|event| ask.filter.matches(event))?;
+            // What an erased user said has no words left for whoever came later, and is not to be found by them.
+            let event = seen.remove(&it.nr).filter(|event| ask.filter.matches(event) && event.content() != "{}")?;
             Some(Candidate { pos: it.pos.0, rank: it.rank, it: event })
         };
         Ok(holding.iter().filter_map(place).collect())

@@ -369,6 +369,12 @@ async fn whoever_joins_later_sees_nothing_of_what_an_erased_user_said() {
     }
     let sync = carol.sync().await;
     assert!(!sync.to_string().contains("a secret"), "{sync}");
+    let ask = json!({ "search_categories": { "room_events": { "search_term": "secret" } } });
+    let found = async |user: &User| {
+        let found = user.post("search", ask.clone()).await.ok()["search_categories"]["room_events"].clone();
+        found["results"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!((found(&carol).await, found(&bob).await), (0, 1));
     let postgres = &shared::cluster().await.postgres;
     let begin = std::time::Instant::now();
     while postgres.number("select count(*) from account_data where type = 'org.example.diary'").await > 0 {
