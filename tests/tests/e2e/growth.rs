@@ -65,7 +65,7 @@ const TABLES: &[(&str, End)] = &[
     ("remote_media", Swept),
     ("report", Limited),
     ("room", History),
-    ("room_head", History),
+    ("room_lock", History),
     ("schema_floor", Few),
     ("search", History),
     ("search_cursor", Few),
