@@ -114,9 +114,14 @@ impl Sync {
             None => Arc::default(),
             Some(text) => self.filter(requester.user, text).await?,
         };
-        match &since {
-            None => self.0.told.forget(requester.device, 0),
-            Some(token) => self.received(requester.device, token.to_device).await?,
+        if let Some(token) = &since {
+            self.received(requester.device, token.to_device).await?;
+        }
+        // Who begins anew, or asks for all of the state, may have forgotten the members that they were told of; and who was
+        // last answered by another node may have begun anew there.
+        let went_on = since.as_ref().is_some_and(|token| token.node == self.0.presence.node());
+        if !went_on || request.full_state {
+            self.0.told.forget(requester.device, 0);
         }
         let reader = Reader {
             user: requester.user,

@@ -335,15 +335,18 @@ async fn a_room_that_loses_its_name_gets_heroes_and_whoever_they_are() {
 async fn who_asks_for_the_full_state_is_told_of_all_who_speak() {
     let _turn = turn::shared().await;
     let server = shared::server().await;
-    let (keeper, bob) = (server.user("keeper").await, server.user("bob").await);
+    let (keeper, bob, carol) = (server.user("keeper").await, server.user("bob").await, server.user("carol").await);
     let room = room(&keeper, "shared").await;
-    keeper.invite(&room, &bob).await;
-    bob.join(&room).await;
+    for user in [&bob, &carol] {
+        keeper.invite(&room, user).await;
+        user.join(&room).await;
+    }
     let wish = filter(&json!({ "room": { "timeline": { "limit": 2 }, "state": { "lazy_load_members": true } } }));
     let query = format!("timeout=0&filter={wish}");
     for n in 0..3 {
         bob.say(&room, &n.to_string()).await;
     }
+    carol.say(&room, "here").await;
     assert!(members(&state(&keeper.sync_with(&query).await, &room)).contains(&bob.id));
     bob.say(&room, "again").await;
     assert!(!members(&state(&keeper.sync_with(&query).await, &room)).contains(&bob.id), "told once");
@@ -351,6 +354,33 @@ async fn who_asks_for_the_full_state_is_told_of_all_who_speak() {
     let full = keeper.sync_with(&format!("{query}&full_state=true")).await;
     assert!(members(&state(&full, &room)).contains(&bob.id), "{full}");
     assert!(members(&state(&full, &room)).contains(&keeper.id), "{full}");
+    // What was told before that counts no more.
+    for user in [&carol, &bob] {
+        user.say(&room, "once more").await;
+    }
+    let later = keeper.sync_with(&query).await;
+    assert!(members(&state(&later, &room)).contains(&carol.id), "{later}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_begins_anew_on_one_node_is_told_of_all_who_speak_by_the_other() {
+    let _turn = turn::shared().await;
+    let (one, two) = shared::nodes().await;
+    let (keeper, bob) = (one.user("keeper").await, one.user("bob").await);
+    let room = room(&keeper, "shared").await;
+    keeper.invite(&room, &bob).await;
+    bob.join(&room).await;
+    bob.say(&room, "first").await;
+    let wish = filter(&json!({ "room": { "timeline": { "limit": 1 }, "state": { "lazy_load_members": true } } }));
+    let query = format!("timeout=0&filter={wish}");
+    assert!(members(&state(&keeper.sync_with(&query).await, &room)).contains(&bob.id));
+    keeper.say(&room, "second").await;
+    keeper.start_over();
+    let elsewhere = keeper.on(&two);
+    let _ = elsewhere.sync_with(&query).await;
+    bob.say(&room, "third").await;
+    let back = elsewhere.on(&one).sync_with(&query).await;
+    assert!(members(&state(&back, &room)).contains(&bob.id), "{back}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
