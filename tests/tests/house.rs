@@ -21,7 +21,7 @@ const RANKS: &[&[&str]] = &[
     &["cli", "app"],
 ];
 
-/// Rooms that any rank may use, and that use no room.
+/// Rooms that any rank may use, and that use no room but the first.
 const LEAVES: &[&str] = &["backoff", "cache", "clock", "config", "metrics", "postgres", "random", "reach"];
 
 /// Crates that only one room may know.
@@ -65,6 +65,7 @@ fn rooms_use_only_what_stands_below_them() {
         for used in used_rooms(&text) {
             let allowed = used == room
                 || (own.is_some() && LEAVES.contains(&used.as_str()))
+                || used == LEAVES[0]
                 || own.zip(rank(&used)).is_some_and(|(own, used)| used < own);
             if !allowed {
                 wrong.push(format!("{}: `{room}` must not use `{used}`", path.display()));
@@ -96,8 +97,8 @@ fn a_library_stays_in_its_room() {
 /// A task that nobody owns outlives what it works on.
 #[test]
 fn every_task_has_an_owner() {
-    // Whoever spawns there keeps the handle, and waits for it.
-    const KEPT: &[&str] = &["homeserver/src/postgres/cluster.rs"];
+    // Whoever spawns there keeps the handle, and waits for it; or the task ends by itself within seconds.
+    const KEPT: &[&str] = &["homeserver/src/postgres/cluster.rs", "homeserver/src/users/password.rs"];
     let mut wrong = Vec::new();
     for (path, text) in sources("homeserver/src") {
         let shown = path.strip_prefix(root()).unwrap_or(&path).display().to_string();

@@ -195,7 +195,7 @@ impl Early {
         };
         for (listener, tls) in &sockets.listeners {
             let (listener, ends) = (Arc::clone(listener), ends.clone());
-            tokio::spawn(http::serve(listener, served.clone(), tls.clone(), ends, connections.clone()));
+            connections.spawn(http::serve(listener, served.clone(), tls.clone(), ends, connections.clone()));
         }
         Self { ends, built }
     }
