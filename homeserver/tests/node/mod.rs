@@ -41,7 +41,14 @@ impl Node {
     pub async fn user(&self, name: &str) -> Requester {
         let user_id = UserId::parse(format!("@{name}:localhost")).expect("user ID");
         let user = self.rooms.interner().number(user_id.as_str()).await.expect("number");
-        Requester { user, user_id, device: DeviceNr(i64::from(user.0)), device_id: "D".into(), admin: false, suspended: false }
+        Requester {
+            user,
+            user_id,
+            device: DeviceNr(i64::from(user.0)),
+            device_id: "D".into(),
+            admin: false,
+            suspended: false,
+        }
     }
 
     pub async fn public_room(&self, creator: &Requester) -> OwnedRoomId {
