@@ -111,7 +111,7 @@ impl Sync {
         let (from, until) = (since.map(|token| token.pos), standing.until);
         let moved = match from {
             Some(from) => self.moved(reader.user, standing, from).await?,
-            None => self.from_the_beginning(standing, reader.filter.include_leave).await?,
+            None => self.since_the_beginning(standing, reader.filter.include_leave).await?,
         };
         let mut notes = self.account_data(reader, from, until).await?;
         let typing = self.typing(&standing.memberships.joined, since);

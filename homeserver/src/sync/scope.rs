@@ -109,7 +109,7 @@ impl Sync {
     ///
     /// # Errors
     /// The database's own.
-    pub(super) async fn from_the_beginning(&self, standing: &Standing, with_left: bool) -> Result<Vec<Moved>> {
+    pub(super) async fn since_the_beginning(&self, standing: &Standing, with_left: bool) -> Result<Vec<Moved>> {
         let mut moved = Vec::with_capacity(standing.memberships.all.len());
         let mut outside: Vec<OfUser> = Vec::new();
         for own in standing.memberships.all.iter().filter(|own| !own.forgotten) {

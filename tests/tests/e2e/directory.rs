@@ -189,7 +189,8 @@ async fn the_directory_holds_its_pages_while_rooms_come_and_go() {
         next = page["next_batch"].clone();
     }
     let mut expected = rooms.clone();
-    (expected.sort(), seen.sort());
+    expected.sort();
+    seen.sort();
     assert_eq!(seen, expected, "each once");
     let again = found(&bob, json!({ "limit": 1, "filter": { "generic_search_term": word } })).await;
     assert_eq!(room_ids(&again), [new], "the fullest first");
