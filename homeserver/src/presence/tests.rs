@@ -159,8 +159,11 @@ fn begin() -> (Node, mpsc::Receiver<Ring>) {
     (node, rings.unwrap())
 }
 
+/// Who types where, and who is how.
+type Shown = (Vec<(RoomNr, Vec<UserNr>)>, Vec<(UserNr, State)>);
+
 /// What is shown, without those of whom nothing needs to be shown.
-fn shown(client: &Client) -> (Vec<(RoomNr, Vec<UserNr>)>, Vec<(UserNr, State)>) {
+fn shown(client: &Client) -> Shown {
     let sorted = |users: &Vec<UserNr>| {
         let mut users = users.clone();
         users.sort_unstable();

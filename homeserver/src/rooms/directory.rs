@@ -177,7 +177,7 @@ mod tests {
 
     fn put(directory: &mut Directory, room: usize, members: i64) {
         let json = serde_json::json!({ "room_id": format!("!{room}:s"), "num_joined_members": members,
-                                       "room_type": if room % 3 == 0 { Some("m.space") } else { None } });
+                                       "room_type": if room.is_multiple_of(3) { Some("m.space") } else { None } });
         let card = Arc::new(Card::of_test(&json));
         let standing = Standing { members: Reverse(members), room: card.room_id.clone() };
         directory.insert(standing, Arc::new(Entry { card, text: format!("room {room} of {}", room % 2) }));

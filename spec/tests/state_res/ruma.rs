@@ -104,8 +104,6 @@ pub struct RumaRoom {
     pub states: Vec<StateMap<OwnedEventId>>,
     /// As the reference server counts them: with the states' own events.
     pub chains: Vec<EventIdSet<OwnedEventId>>,
-    /// By the specification's words: without them, unless one is behind another.
-    pub chains_by_the_text: Vec<EventIdSet<OwnedEventId>>,
     subgraph: EventIdSet<OwnedEventId>,
 }
 
@@ -133,21 +131,12 @@ impl RumaRoom {
         let with_own =
             behind.iter().zip(&states).map(|(behind, own)| behind.iter().chain(own.values()).cloned().collect());
         let chains = with_own.collect();
-        let chains_by_the_text = behind.into_iter().map(|behind| behind.into_iter().collect()).collect();
         let (resolution_rules, subgraph) = if room.version == RoomVersion::V12 {
             (StateResolutionV2Rules::V2_1, subgraph(&events, &states))
         } else {
             (StateResolutionV2Rules::V2_0, EventIdSet::new())
         };
-        Self {
-            auth_rules: auth_rules(room.version),
-            resolution_rules,
-            events,
-            states,
-            chains,
-            chains_by_the_text,
-            subgraph,
-        }
+        Self { auth_rules: auth_rules(room.version), resolution_rules, events, states, chains, subgraph }
     }
 
     /// Resolves; `chains` is a copy of the room's, which ruma consumes.

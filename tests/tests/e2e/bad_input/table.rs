@@ -262,6 +262,7 @@ const THUMBNAIL: Fields = &[
 ];
 
 const TABLE: &[Takes] = &[
+    open("GET", "/"),
     open("GET", "/.well-known/matrix/client"),
     open("GET", "/.well-known/matrix/server"),
     open("GET", "/_matrix/client/versions"),

@@ -168,9 +168,7 @@ async fn names_go(writer: &Server, reader: &Server) {
     };
     let until = |found: fn(&Value) -> bool| {
         let (phone, room) = (&phone, room.clone());
-        async move {
-            phone.wait_for("what was redacted", |it| Some(it["rooms"][&room].clone()).filter(&found)).await
-        }
+        async move { phone.wait_for("what was redacted", |it| Some(it["rooms"][&room].clone()).filter(&found)).await }
     };
     let first = news("room").await;
     assert_eq!(first["name"], "named", "{first}");
