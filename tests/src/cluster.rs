@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** the nodes differ in address and data folder only; media lie in one folder.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use crate::{http::Server, nats::Nats, node::Node, postgres::Postgres, scratch};
 
@@ -12,6 +12,7 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     pub nats: Nats,
     pub postgres: Postgres,
+    media: PathBuf,
 }
 
 impl Cluster {
@@ -24,15 +25,24 @@ impl Cluster {
     pub async fn start_with(count: usize, more: &str) -> Self {
         let postgres = Postgres::start().await;
         let nats = Nats::start().await;
-        let more = format!("[media]\npath = \"{}\"\n{more}", scratch::dir("media").display());
+        let media = scratch::dir("media");
+        let more = format!("[media]\npath = \"{}\"\n{more}", media.display());
         let nodes = (1..=count)
             .map(|n| Node::start(&format!("node{n}"), "localhost", &postgres.url(), Some(&nats.url()), &more))
             .collect();
-        let mut cluster = Self { nodes, nats, postgres };
+        let mut cluster = Self { nodes, nats, postgres, media };
         for node in &mut cluster.nodes {
             node.ready(Duration::from_secs(60)).await;
         }
         cluster
+    }
+
+    /// Starts another node, which is nobody's to share, and waits until it is ready.
+    pub async fn another(&self, name: &str) -> Node {
+        let more = format!("[media]\npath = \"{}\"\n", self.media.display());
+        let mut node = Node::start(name, "localhost", &self.postgres.url(), Some(&self.nats.url()), &more);
+        node.ready(Duration::from_secs(60)).await;
+        node
     }
 
     /// A client's view of node `index`, counted from 0.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use roost_tests::{
     Cluster, Server, User,
     http::{seg, text},
-    node::Node,
     seed::Seed,
     sliding::{UNSTABLE, window},
     sync::{filter, ids, joined, list},
@@ -233,9 +232,7 @@ async fn memories_equal_the_database_whatever_was_written() {
             }
         }
         settle(&world, &nodes).await;
-        let url = cluster.postgres.url();
-        let mut cold = Node::start(&format!("cold{round}"), "localhost", &url, Some(&cluster.nats.url()), "");
-        cold.ready(Duration::from_secs(60)).await;
+        let cold = cluster.another(&format!("cold{round}")).await;
         for user in &world.users {
             let expected = world.picture(user, &cold.server()).await;
             for (n, node) in nodes.iter().enumerate() {
