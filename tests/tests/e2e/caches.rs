@@ -2,8 +2,6 @@
 //!
 //! The database's word is that of a node that has just started.
 
-use std::time::Duration;
-
 use roost_tests::{
     Cluster, Server, User,
     http::{seg, text},
