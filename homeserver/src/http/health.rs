@@ -76,7 +76,7 @@ async fn live() -> Response {
 async fn ready(State(health): State<Health>) -> Response {
     let full = disk::is_full().then(|| "the database's disk is full".to_owned());
     let database = match timeout(PATIENCE, health.log.fresh()).await {
-        Ok(Ok(())) => None,
+        Ok(Ok(())) => health.log.is_away().then(|| "the database was away and takes no writes yet".to_owned()),
         Ok(Err(error)) => Some(error.to_string()),
         Err(_) => Some(format!("the database did not answer within {} s", PATIENCE.as_secs())),
     };

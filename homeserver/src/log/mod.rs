@@ -212,7 +212,7 @@ impl Log {
     }
 
     fn enqueue(&self, work: group::Work) -> Result<(), Error> {
-        if self.0.away.load(Ordering::Relaxed) {
+        if self.is_away() {
             return Err(Error::Unavailable);
         }
         if self.0.queued.fetch_add(1, Ordering::Relaxed) >= QUEUE_LIMIT {
@@ -253,6 +253,11 @@ impl Log {
     /// What this node has seen last.
     pub fn standing(&self) -> Standing {
         self.0.follow.standing()
+    }
+
+    /// Whether writes are refused, because the database is away or not the one that this node knows.
+    pub fn is_away(&self) -> bool {
+        self.0.away.load(Ordering::Relaxed)
     }
 
     /// Returns when the database is no longer the one that this node knows: a failover lost the end of the log, or this node

@@ -32,7 +32,7 @@ pub async fn oldest_snapshot(pool: &PgPool) -> Result<Option<Snapshot>> {
 pub struct Followers {
     /// The taking-in of words.
     pub words: i64,
-    /// Pushes: the process that is farthest behind what it committed itself.
+    /// Pushes: the process that is farthest behind what it committed itself; 0 where nobody has a pusher.
     pub pushes: i64,
 }
 
@@ -42,7 +42,8 @@ pub async fn followers(pool: &PgPool) -> Result<Followers> {
                                - (select pos from search_cursor), 0) as words,
                       coalesce((select max(greatest(s.last - c.pos, 0))
                                   from push_cursor c cross join lateral (
-                                       select last from slice where writer = c.writer order by batch desc limit 1) s),
+                                       select last from slice where writer = c.writer order by batch desc limit 1) s
+                                 where exists (select from pusher)),
                                0) as pushes";
     Ok(sqlx::query_as(sql).fetch_one(pool).await?)
 }

@@ -230,7 +230,7 @@ async fn memories_equal_the_database_whatever_was_written() {
             }
         }
         settle(&world, &nodes).await;
-        let cold = cluster.another(&format!("cold{round}")).await;
+        let mut cold = cluster.another(&format!("cold{round}")).await;
         for user in &world.users {
             let expected = world.picture(user, &cold.server()).await;
             for (n, node) in nodes.iter().enumerate() {

@@ -21,6 +21,8 @@ use crate::{
 const HOLD: Duration = Duration::from_secs(20);
 /// How often each node looks for what has stopped.
 const LOOK: Duration = Duration::from_secs(10);
+/// So many looks after the start reach beyond the hold of a process that ended right before.
+const FIRST_LOOKS: u32 = 3;
 /// For how long a repeated request gets the room that the first one made.
 const REPEATED_WITHIN: Duration = Duration::from_secs(10 * 60);
 /// How long a repeated request waits for the first, and how often it looks.
@@ -43,19 +45,24 @@ fn millis(time: Duration) -> i64 {
 impl Rooms {
     /// Goes on with upgrades that stopped half-way, until `shutdown`.
     pub async fn go_on_upgrading(self, shutdown: CancellationToken) {
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(LOOK) => {}
+        let (mut done, mut looks) = (None, 0);
+        while shutdown.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+            let now = self.0.log.watermark();
+            // What another node left may wait while nobody writes; a node without others has left nothing since its start.
+            if !self.0.log.is_shared() && looks >= FIRST_LOOKS && done == Some(now) {
+                continue;
             }
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                () = self.resume_upgrades() => {}
+            looks += 1;
+            match shutdown.run_until_cancelled(self.resume_upgrades()).await {
+                Some(true) => done = Some(now),
+                Some(false) => {}
+                None => return,
             }
         }
     }
 
-    async fn resume_upgrades(&self) {
+    /// `false`: one of them is to be tried again.
+    async fn resume_upgrades(&self) -> bool {
         loop {
             let hold = hold();
             let resumed = match storage::upgrade::take(&self.0.pool, None, hold, now_ms()).await {
@@ -65,12 +72,13 @@ impl Rooms {
             };
             if let Err(error) = resumed {
                 tracing::warn!(%error, "an upgrade that stopped half-way can't go on yet");
-                return;
+                return false;
             }
         }
         if let Err(error) = storage::upgrade::forget(&self.0.pool, now_ms() - millis(REPEATED_WITHIN)).await {
             tracing::debug!(%error, "finished upgrades can't be forgotten yet");
         }
+        true
     }
 
     /// Goes on with an upgrade. `None` where its new room was never made: then nothing has happened.
