@@ -139,7 +139,9 @@ impl World {
         let found: Vec<&Value> =
             events.iter().filter(|it| kinds.contains(&it["type"].as_str().unwrap_or_default())).collect();
         if let Some(event) = found.get(seed.below(found.len())) {
-            user.redact(room, &text(&event["event_id"])).await;
+            // Whoever has left is refused.
+            let path = format!("redact/{}/{}", seg(&text(&event["event_id"])), txn());
+            let _ = user.put(&at(room, &path), json!({})).await;
         }
     }
 

@@ -44,7 +44,6 @@ mod real_clients;
 mod receipts;
 mod redacted_state;
 mod relations;
-mod restarts;
 mod revocation;
 mod rooms;
 mod search;

@@ -75,7 +75,7 @@ pub fn takes(method: &str, path: &str) -> Option<Takes> {
         "/_matrix/client/unstable/",
     ];
     let short = prefixes.iter().find_map(|prefix| path.strip_prefix(prefix)).unwrap_or(path);
-    let short = short.trim_end_matches('/');
+    let short = if short == "/" { short } else { short.trim_end_matches('/') };
     TABLE.iter().find(|row| (row.method, row.path) == (method, short)).copied()
 }
 
@@ -262,7 +262,6 @@ const THUMBNAIL: Fields = &[
 ];
 
 const TABLE: &[Takes] = &[
-    open("GET", "/"),
     open("GET", "/.well-known/matrix/client"),
     open("GET", "/.well-known/matrix/server"),
     open("GET", "/_matrix/client/versions"),
